@@ -1,0 +1,116 @@
+/*
+ * The durable runtime of Ikada: one replica of a state machine, with its log on disk and its connections to the other
+ * members, around the core of raft.h. The embedder brings the state machine, and an env (the outside world).
+ *
+ * Requests. Any node takes any request; one that does not lead forwards it to the leader over one ordered stream and
+ * never sends it again by itself. Each request ends exactly once, in one of three ways:
+ *	done	 it is committed (a read: linearizable), the reply is that of the state machine;
+ *	refused	 it was certainly not executed;
+ *	unknown	 it may have been, or may yet be, executed.
+ * Writes that one caller makes in a row are applied in that order, as far as they are applied. A read issued while
+ * writes of the same caller are pending may or may not see them: wait for them first.
+ *
+ * Thread-safety: everything on the env's one thread. No callback is made inside a call of the embedder.
+ */
+#ifndef IKADA_NODE_H
+#define IKADA_NODE_H
+
+#include "ikada/raft.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct env;
+struct buf;
+struct ikada_node;
+
+enum ikada_outcome {
+	IKADA_DONE = 0,
+	IKADA_NO_LEADER = 1, /* Refused: no leader was found by the deadline, nothing was appended. */
+	IKADA_BUSY = 2,	     /* Refused: a queue is full, or the disk has no room. */
+	IKADA_TOO_LARGE = 3, /* Refused: larger than an entry can be. */
+	IKADA_UNKNOWN = 4,   /* Unknown. */
+};
+
+/* What the state machine is told of an entry. */
+struct ikada_apply {
+	uint64_t index;
+	uint64_t stamp; /* ns since 1970, the same on every replica, never decreasing. */
+	const uint8_t *bytes;
+	size_t size;
+	uint32_t tag; /* Of the request if this node answers it, else 0. Must not influence the state. */
+};
+
+/*
+ * The embedder's state machine. Deterministic: same entries, same state and same replies; no clock, no randomness.
+ * `reply` is a buffer to add the reply to (base/buf.h), NULL in `apply` when nobody waits for it.
+ */
+struct ikada_machine {
+	void *context;
+	void (*apply)(void *context, const struct ikada_apply *entry, struct buf *reply);
+	void (*query)(void *context, const uint8_t *bytes, size_t size, uint32_t tag, struct buf *reply);
+	/* Called when a turn has nothing left to do; true: there is more such work, call again soon. May be NULL. */
+	bool (*idle)(void *context);
+};
+
+/* A request. Embedded in the caller's memory, which keeps it until `done`; or ikada_node_forget. */
+struct ikada_request {
+	/* The request has ended. `reply` lives during the call. */
+	void (*done)(struct ikada_request *request, enum ikada_outcome outcome, const uint8_t *reply, size_t size);
+	uint64_t number; /* Set by the node; 0 when the request is not under way. */
+};
+
+struct ikada_node_settings {
+	uint64_t id;
+	const char *cluster; /* "1=HOST:PORT,2=HOST:PORT,..." : members and the addresses they listen on for peers. */
+	const char *client_address; /* Told to the peers, for status and redirects; not used here. */
+	const char *data_dir; /* Made if missing. */
+	uint64_t heartbeat_ns, election_min_ns, election_max_ns, hint_delay_ns; /* 0: the defaults. */
+	uint64_t request_deadline_ns; /* 0: 5 s. */
+	uint64_t segment_bytes;	      /* 0: 64 MiB. */
+	uint32_t term_runs;	      /* 0: 65536. */
+	uint64_t queue_bytes_max;     /* Of requests under way; more are refused as busy. 0: 256 MiB. */
+};
+
+/*
+ * Opens the data directory, recovers the log, listens, and starts to take part. Returns NULL with one clear line in
+ * `error` when it cannot: what was expected, and what was found.
+ */
+struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
+				   const struct ikada_machine *machine, char *error, size_t error_size);
+
+/* Stops at once: requests under way end as unknown or refused, connections close. Nothing durable is lost. */
+void ikada_node_close(struct ikada_node *node);
+
+/* Wants `bytes` applied as one entry. They are copied. `tag` is handed to the state machine on the answering node. */
+void ikada_node_propose(struct ikada_node *node, struct ikada_request *request, const uint8_t *bytes, size_t size,
+			uint32_t tag);
+/* Wants the machine queried on a state that holds everything acknowledged before this call. `bytes` are copied. */
+void ikada_node_read(struct ikada_node *node, struct ikada_request *request, const uint8_t *bytes, size_t size,
+		     uint32_t tag);
+/* The caller no longer wants to hear of a request (its client is gone): `done` will not be called. */
+void ikada_node_forget(struct ikada_node *node, struct ikada_request *request);
+
+struct ikada_node_status {
+	struct ikada_raft_status raft; /* All zero before the first configuration is known. */
+	uint64_t applied_index;
+	uint64_t cluster_id; /* 0 before the first configuration is known. */
+	uint64_t incarnation;
+	uint64_t boot;
+	uint32_t member_count;
+	struct {
+		uint64_t id;
+		const char *address;	    /* For peers. */
+		const char *client_address; /* "" while unknown. */
+		bool connected;
+	} members[IKADA_MEMBERS_MAX];
+};
+/* Strings live until the next turn. */
+void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *status);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * The log on disk: batches in segments, recovery that tells a torn tail from corruption. The format stands at the top
+ * of format.h.
+ *
+ * Order: what is put is written in the order of the calls, in batches; one batch is in flight at a time, and the next is
+ * issued only when it is durable. A failed write or sync is final: env fatal, nothing is acknowledged.
+ * One thread. Nothing here calls back inside a put or a flush.
+ */
+#ifndef IKADA_WAL_WAL_H
+#define IKADA_WAL_WAL_H
+
+#include "env/env.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct wal;
+
+struct wal_settings {
+	const char *dir;	/* Of the segments, made if missing. */
+	uint64_t segment_bytes; /* A multiple of 4096, at least 64 KiB; 64 MiB is usual. */
+	uint64_t batch_bytes_max; /* A batch is closed at this size, or after its first record. */
+	/* All tickets up to `ticket` are durable. Called from the completion of a write. */
+	void (*durable)(void *context, uint64_t ticket);
+	void *context;
+};
+
+/* What recovery found. */
+struct wal_state {
+	bool has_base; /* Else the directory is new: put a base before anything else. */
+	uint64_t base_index;
+	uint64_t base_term;
+	uint64_t term;
+	uint64_t vote;
+	uint64_t last_index; /* base_index when there are no entries. */
+	uint64_t commit;     /* The highest commit that a batch recorded; at least base_index. */
+};
+
+/* Recovery hands over what it reads, in the order in which it was written. Bytes are valid during the call. */
+struct wal_replay {
+	void *context;
+	/* The log starts after (index, term) with this configuration (opaque bytes); what came before is void. */
+	void (*base)(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t config_size);
+	/* An encoded entry (base/entry.h). At an index the log has already, it replaces everything from there on. */
+	void (*entry)(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size);
+};
+
+/*
+ * Opens or creates the log and recovers it. Blocks. On return everything recovered is durable (a batch of a new epoch
+ * was written and synced). Returns NULL, with one clear line in `error`, for a log that cannot be trusted: corruption
+ * before the tail, an unknown format, a gap, a failing disk.
+ */
+struct wal *wal_open(struct env *env, const struct wal_settings *settings, const struct wal_replay *replay,
+		     struct wal_state *state, char *error, size_t error_size);
+
+/* Frees. A write in flight must have completed. */
+void wal_close(struct wal *wal);
+
+/* Each put copies. Groups are 0 today. */
+void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote);
+void wal_put_entries(struct wal *wal, const uint8_t *entries, size_t size); /* Whole encoded entries, ascending. */
+void wal_put_base(struct wal *wal, uint32_t group, uint64_t index, uint64_t term, const uint8_t *config,
+		  size_t config_size);
+/* Everything put so far belongs to tickets up to this one. */
+void wal_put_ticket(struct wal *wal, uint64_t ticket);
+/* The highest commit known; goes into the header of the next batch, never causes one. */
+void wal_note_commit(struct wal *wal, uint32_t group, uint64_t commit);
+
+/* If no batch is in flight and something is put, issues the next batch. */
+void wal_flush(struct wal *wal);
+/* If nothing is in flight or put, and the last batch was not a seal, issues a seal: an empty batch that proves the last. */
+void wal_seal(struct wal *wal);
+
+bool wal_idle(const struct wal *wal);		 /* Nothing put that is not durable. */
+uint64_t wal_pending_bytes(const struct wal *wal); /* Put, not yet durable. */
+uint64_t wal_sync_started_ns(const struct wal *wal); /* Raw time at which the write in flight began; 0: none. */
+/* Bytes of entries that are sure to find room on the disk: what is proposed beyond is refused as busy. */
+uint64_t wal_room(struct wal *wal);
+
+#endif
