@@ -1,0 +1,214 @@
+/*
+ * Files and directories of the real env. Plain, buffered files; all calls block.
+ *
+ * A write_sync is only noted when it is submitted, and performed when the turn is over and its output was sent: so the
+ * followers get their messages while this disk writes. It is told in the next wake-up. Closing a file forgets its
+ * writes: what was submitted and not performed is lost, as in a crash, and nothing is told.
+ */
+#include "env/env_uv_internal.h"
+
+#include "base/check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct env_file {
+	struct env_uv *u;
+	int fd;
+};
+
+struct write {
+	struct list at; /* In u->writes, then in u->completed. */
+	struct env_file *file;
+	const void *bytes;
+	size_t size;
+	uint64_t offset;
+	struct env_io *io;
+	int status;
+};
+
+int env_uv_open(struct env *env, const char *path, enum env_open how, struct env_file **file)
+{
+	int flags = O_CLOEXEC;
+	if (how & ENV_OPEN_CREATE)
+		flags |= O_RDWR | O_CREAT;
+	else
+		flags |= how & ENV_OPEN_WRITE ? O_RDWR : O_RDONLY;
+	int fd = open(path, flags, 0644);
+	if (fd < 0)
+		return -errno;
+	*file = mem_zero(env->mem, sizeof **file);
+	(*file)->u = uv_of(env);
+	(*file)->fd = fd;
+	return 0;
+}
+
+static void forget_writes(struct list *writes, const struct env_file *file)
+{
+	struct list *next;
+	for (struct list *at = writes->next; at != writes; at = next) {
+		struct write *w = LIST_OF(at, struct write, at);
+		next = at->next;
+		if (w->file != file)
+			continue;
+		list_remove(&w->at);
+		mem_free(file->u->env.mem, w);
+	}
+}
+
+void env_uv_close(struct env_file *file)
+{
+	forget_writes(&file->u->writes, file);
+	forget_writes(&file->u->completed, file);
+	close(file->fd);
+	mem_free(file->u->env.mem, file);
+}
+
+int64_t env_uv_size(struct env_file *file)
+{
+	struct stat st;
+	return fstat(file->fd, &st) == 0 ? (int64_t)st.st_size : -errno;
+}
+
+int64_t env_uv_read_at(struct env_file *file, void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+	while (done < size) {
+		ssize_t n = pread(file->fd, (char *)bytes + done, size - done, (off_t)(offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (int64_t)done;
+}
+
+int env_uv_write_at(struct env_file *file, const void *bytes, size_t size, uint64_t offset)
+{
+	size_t done = 0;
+	while (done < size) {
+		ssize_t n = pwrite(file->fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int env_uv_allocate(struct env_file *file, uint64_t size)
+{
+	int error;
+	do {
+		error = posix_fallocate(file->fd, 0, (off_t)size);
+	} while (error == EINTR);
+	return -error;
+}
+
+/* Not repeated after an error: the kernel may have dropped what it could not write, and would then report success. */
+int env_uv_sync(struct env_file *file)
+{
+	return fsync(file->fd) == 0 ? 0 : -errno;
+}
+
+int env_uv_lock(struct env_file *file)
+{
+	return flock(file->fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+}
+
+int env_uv_make_dir(struct env *env, const char *path)
+{
+	(void)env;
+	if (mkdir(path, 0755) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	struct stat st;
+	if (stat(path, &st) != 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+int env_uv_list_dir(struct env *env, const char *path, void (*each)(void *context, const char *name), void *context)
+{
+	(void)env;
+	DIR *dir = opendir(path);
+	if (dir == NULL)
+		return -errno;
+	const struct dirent *entry;
+	errno = 0;
+	while ((entry = readdir(dir)) != NULL) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			each(context, entry->d_name);
+		errno = 0;
+	}
+	int status = -errno;
+	closedir(dir);
+	return status;
+}
+
+int env_uv_rename(struct env *env, const char *from, const char *to)
+{
+	(void)env;
+	return rename(from, to) == 0 ? 0 : -errno;
+}
+
+int env_uv_unlink(struct env *env, const char *path)
+{
+	(void)env;
+	return unlink(path) == 0 ? 0 : -errno;
+}
+
+int env_uv_sync_dir(struct env *env, const char *path)
+{
+	(void)env;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	int status = fsync(fd) == 0 ? 0 : -errno;
+	close(fd);
+	return status;
+}
+
+void env_uv_write_sync(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io)
+{
+	struct env_uv *u = file->u;
+	struct write *w = mem_alloc(u->env.mem, sizeof *w);
+	*w = (struct write){.file = file, .bytes = bytes, .size = size, .offset = offset, .io = io};
+	list_push(&u->writes, &w->at);
+}
+
+void env_uv_perform_writes(struct env_uv *u)
+{
+	while (!list_empty(&u->writes)) {
+		struct write *w = LIST_OF(u->writes.next, struct write, at);
+		w->status = env_uv_write_at(w->file, w->bytes, w->size, w->offset);
+		if (w->status == 0 && fdatasync(w->file->fd) != 0)
+			w->status = -errno;
+		list_remove(&w->at);
+		list_push(&u->completed, &w->at);
+	}
+}
+
+void env_uv_complete_writes(struct env_uv *u)
+{
+	while (!list_empty(&u->completed)) {
+		struct write *w = LIST_OF(u->completed.next, struct write, at);
+		struct env_io *io = w->io;
+		int status = w->status;
+		list_remove(&w->at);
+		mem_free(u->env.mem, w);
+		u->happened = true;
+		io->done(io, status);
+	}
+}
