@@ -1,0 +1,11 @@
+/* The subcommands of `ikada`. argv[0] is the subcommand's name; the result is the exit status: 2 for a wrong line. */
+#ifndef IKADA_CLI_CLI_H
+#define IKADA_CLI_CLI_H
+
+#define IKADA_VERSION "0.1.0"
+
+int cli_server(int argc, char **argv);
+int cli_dev(int argc, char **argv);
+int cli_sim(int argc, char **argv);
+
+#endif

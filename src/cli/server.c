@@ -1,0 +1,118 @@
+/* `ikada server`: one node, until SIGTERM or SIGINT. */
+#include "cli/cli.h"
+#include "cli/flags.h"
+#include "env/env_uv.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define NS_PER_MS ((uint64_t)1000000)
+
+static bool parse_level(const char *text, enum env_level *level)
+{
+	static const char *const names[] = {"debug", "info", "warn", "error"};
+	for (int i = 0; i < 4; i++) {
+		if (strcmp(text, names[i]) == 0) {
+			*level = (enum env_level)i;
+			return true;
+		}
+	}
+	fprintf(stderr, "ikada server: --log-level expects debug, info, warn or error, found '%s'\n", text);
+	return false;
+}
+
+/* Each client is a descriptor; the usual soft limit of 1024 is there for programs that use select. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void stop(uv_signal_t *signal, int number)
+{
+	(void)number;
+	env_uv_stop(signal->data);
+}
+
+static int serve(struct env *env, const struct server_settings *settings)
+{
+	char error[512];
+	struct server *server = server_open(env, settings, error, sizeof error);
+	if (server == NULL) {
+		fprintf(stderr, "ikada server: %s\n", error);
+		env_uv_destroy(env);
+		return 1;
+	}
+	uv_signal_t signals[2];
+	static const int numbers[2] = {SIGTERM, SIGINT};
+	for (int i = 0; i < 2; i++) {
+		uv_signal_init(env_uv_loop(env), &signals[i]);
+		signals[i].data = env;
+		uv_signal_start(&signals[i], stop, numbers[i]);
+	}
+	printf("ikada server: node %ju takes clients on %s, process %ju\n", (uintmax_t)settings->node.id,
+	       settings->listen, (uintmax_t)settings->process_id);
+	fflush(stdout);
+	env_uv_run(env);
+	server_close(server);
+	for (int i = 0; i < 2; i++)
+		uv_close((uv_handle_t *)&signals[i], NULL);
+	env_uv_destroy(env);
+	return 0;
+}
+
+int cli_server(int argc, char **argv)
+{
+	struct server_settings settings = {.process_id = (uint64_t)getpid()};
+	const char *level_name = "info";
+	uint64_t heartbeat_ms = 50, election_ms = 250;
+	const struct flag flags[] = {
+		{.name = "node", .value = "ID", .help = "this node's number in the cluster", .required = true,
+		 .number = &settings.node.id, .min = 1, .max = UINT64_MAX},
+		{.name = "cluster", .value = "1=HOST:PORT,...", .required = true,
+		 .help = "all nodes, and where they listen for each other; the same on each node", .text = &settings.node.cluster},
+		{.name = "listen", .value = "HOST:PORT", .help = "where this node listens for clients", .required = true,
+		 .text = &settings.listen},
+		{.name = "data", .value = "DIR", .help = "this node's directory, made if missing", .required = true,
+		 .text = &settings.node.data_dir},
+		{.name = "heartbeat-ms", .value = "MS", .help = "how often a leader is heard", .number = &heartbeat_ms,
+		 .min = 1, .max = 60000},
+		{.name = "election-ms", .value = "MS", .number = &election_ms, .min = 2, .max = 600000,
+		 .help = "silence before an election: from MS to twice MS, at random"},
+		{.name = "log-level", .value = "LEVEL", .help = "debug, info, warn or error", .text = &level_name},
+	};
+	enum env_level level;
+	int status = flags_parse("one node of a cluster. The same line at every start.", flags,
+				 sizeof flags / sizeof *flags, argc, argv);
+	if (status != FLAGS_OK)
+		return status;
+	if (!parse_level(level_name, &level))
+		return FLAGS_WRONG;
+	if (election_ms < 2 * heartbeat_ms) {
+		fprintf(stderr,
+			"ikada server: --election-ms expects at least twice the %ju of --heartbeat-ms, found %ju\n",
+			(uintmax_t)heartbeat_ms, (uintmax_t)election_ms);
+		return FLAGS_WRONG;
+	}
+	settings.node.client_address = settings.listen;
+	settings.node.heartbeat_ns = heartbeat_ms * NS_PER_MS;
+	settings.node.election_min_ns = election_ms * NS_PER_MS;
+	settings.node.election_max_ns = 2 * election_ms * NS_PER_MS;
+	raise_descriptor_limit();
+	struct mem mem;
+	mem_init(&mem, false);
+	struct env *env = env_uv_create(&mem, level);
+	if (env == NULL) {
+		fprintf(stderr, "ikada server: the event loop cannot start: %s\n", strerror(errno));
+		return 1;
+	}
+	return serve(env, &settings);
+}
