@@ -58,7 +58,7 @@ struct ikada_machine {
 struct ikada_request {
 	/* The request has ended. `reply` lives during the call. */
 	void (*done)(struct ikada_request *request, enum ikada_outcome outcome, const uint8_t *reply, size_t size);
-	uint64_t number; /* Set by the node; 0 when the request is not under way. */
+	void *under_way; /* Set by the node; NULL when the request is not under way. */
 };
 
 struct ikada_node_settings {

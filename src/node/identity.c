@@ -1,0 +1,181 @@
+/*
+ * The data directory: LOCK (one process at a time), identity (which node this is), wal/.
+ *
+ * identity is text: "ikada 1", "node ID", "incarnation HEX", each on a line. It is written once, under a temporary
+ * name, synced and renamed; the incarnation is drawn then, so that a wiped disk comes back as another member.
+ */
+#include "node/node_internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *path_join(struct mem *mem, const char *dir, const char *name)
+{
+	size_t size = strlen(dir) + 1 + strlen(name) + 1;
+	char *path = mem_alloc(mem, size);
+	snprintf(path, size, "%s/%s", dir, name);
+	return path;
+}
+
+static bool refuse(char *error, size_t error_size, const char *what, const char *path, int status)
+{
+	snprintf(error, error_size, "cannot %s %s: %s", what, path, strerror(-status));
+	return false;
+}
+
+static bool write_identity(struct ikada_node *node, const char *path, char *error, size_t error_size)
+{
+	const struct env_ops *ops = node->env->ops;
+	char *temporary = path_join(node->mem, node->data_dir, "identity.tmp");
+	node->incarnation = ops->random(node->env) | 1; /* Never 0. */
+	char text[128];
+	int size = snprintf(text, sizeof text, "ikada 1\nnode %" PRIu64 "\nincarnation %016" PRIx64 "\n",
+			    node->settings.id, node->incarnation);
+	struct env_file *file;
+	int status = ops->open(node->env, temporary, ENV_OPEN_CREATE, &file);
+	if (status == 0) {
+		status = ops->write_at(file, text, (size_t)size, 0);
+		if (status == 0)
+			status = ops->sync(file);
+		ops->close(file);
+	}
+	if (status == 0)
+		status = ops->rename(node->env, temporary, path);
+	if (status == 0)
+		status = ops->sync_dir(node->env, node->data_dir);
+	mem_free(node->mem, temporary);
+	return status == 0 || refuse(error, error_size, "write", path, status);
+}
+
+static bool read_identity(struct ikada_node *node, struct env_file *file, const char *path, char *error,
+			  size_t error_size)
+{
+	char text[256];
+	int64_t size = node->env->ops->read_at(file, text, sizeof text - 1, 0);
+	if (size < 0)
+		return refuse(error, error_size, "read", path, (int)size);
+	text[size] = '\0';
+	unsigned format;
+	uint64_t id;
+	int end = 0;
+	if (sscanf(text, "ikada %u\nnode %" SCNu64 "\nincarnation %" SCNx64 "\n%n", &format, &id, &node->incarnation,
+		   &end) != 3 ||
+	    end != size || node->incarnation == 0) {
+		snprintf(error, error_size, "%s is not an identity file: expected the lines \"ikada 1\", \"node ID\", "
+					    "\"incarnation HEX\"",
+			 path);
+		return false;
+	}
+	if (format != 1) {
+		snprintf(error, error_size, "%s has format %u; this program knows format 1", path, format);
+		return false;
+	}
+	if (id != node->settings.id) {
+		snprintf(error, error_size,
+			 "%s is the data directory of node %" PRIu64 ", but this is node %" PRIu64
+			 ": start it with its own directory",
+			 node->data_dir, id, node->settings.id);
+		return false;
+	}
+	return true;
+}
+
+bool identity_open(struct ikada_node *node, char *error, size_t error_size)
+{
+	const struct env_ops *ops = node->env->ops;
+	int status = ops->make_dir(node->env, node->data_dir);
+	if (status != 0)
+		return refuse(error, error_size, "make the data directory", node->data_dir, status);
+	char *lock = path_join(node->mem, node->data_dir, "LOCK");
+	char *path = path_join(node->mem, node->data_dir, "identity");
+	bool ok = false;
+	status = ops->open(node->env, lock, ENV_OPEN_CREATE, &node->lock);
+	if (status != 0) {
+		node->lock = NULL;
+		refuse(error, error_size, "open", lock, status);
+	} else if ((status = ops->lock(node->lock)) != 0) {
+		if (status == -EWOULDBLOCK)
+			snprintf(error, error_size, "another process is using the data directory %s", node->data_dir);
+		else
+			refuse(error, error_size, "lock", lock, status);
+	} else {
+		struct env_file *file;
+		status = ops->open(node->env, path, ENV_OPEN_READ, &file);
+		if (status == -ENOENT) {
+			ok = write_identity(node, path, error, error_size);
+		} else if (status != 0) {
+			refuse(error, error_size, "open", path, status);
+		} else {
+			ok = read_identity(node, file, path, error, error_size);
+			ops->close(file);
+		}
+	}
+	mem_free(node->mem, lock);
+	mem_free(node->mem, path);
+	return ok;
+}
+
+static int by_id(const void *left, const void *right)
+{
+	const struct peer *a = left, *b = right;
+	return a->id < b->id ? -1 : a->id > b->id;
+}
+
+/* One "ID=HOST:PORT" of `size` bytes. */
+static bool parse_member(struct ikada_node *node, const char *text, size_t size)
+{
+	struct peer *peer = &node->peers[node->peer_count];
+	char *end;
+	errno = 0;
+	peer->id = strtoull(text, &end, 10);
+	const char *address = end + 1;
+	if (errno != 0 || end == text || *end != '=' || peer->id == 0 || text[0] == '-' || address >= text + size)
+		return false;
+	size_t length = (size_t)(text + size - address);
+	if (length > WIRE_ADDRESS_BYTES || memchr(address, ':', length) == NULL)
+		return false;
+	peer->address = mem_zero(node->mem, length + 1);
+	memcpy(peer->address, address, length);
+	node->peer_count++;
+	return true;
+}
+
+bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, size_t error_size)
+{
+	for (const char *at = cluster; *at != '\0';) {
+		size_t size = strcspn(at, ",");
+		if (node->peer_count == IKADA_MEMBERS_MAX) {
+			snprintf(error, error_size, "the cluster has more than %d members", IKADA_MEMBERS_MAX);
+			return false;
+		}
+		if (!parse_member(node, at, size)) {
+			snprintf(error, error_size,
+				 "the cluster list has \"%.*s\" where ID=HOST:PORT was expected (ID from 1)", (int)size,
+				 at);
+			return false;
+		}
+		at += size;
+		if (*at == ',')
+			at++;
+	}
+	/* Insertion order is the user's; ascending ids make the same configuration on every node. */
+	qsort(node->peers, node->peer_count, sizeof *node->peers, by_id);
+	node->self = IKADA_MEMBERS_MAX;
+	for (uint32_t i = 0; i < node->peer_count; i++) {
+		if (i > 0 && node->peers[i].id == node->peers[i - 1].id) {
+			snprintf(error, error_size, "the cluster list names node %" PRIu64 " twice", node->peers[i].id);
+			return false;
+		}
+		if (node->peers[i].id == node->settings.id)
+			node->self = i;
+	}
+	if (node->self == IKADA_MEMBERS_MAX) {
+		snprintf(error, error_size, "the cluster list \"%s\" does not name this node, %" PRIu64, cluster,
+			 node->settings.id);
+		return false;
+	}
+	return true;
+}

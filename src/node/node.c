@@ -1,0 +1,131 @@
+/* A node: opens its rooms in order, gives each of them its part of a turn, says how it is. */
+#include "node/node_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Entries applied before the loop looks at its sockets again. */
+#define APPLY_PER_TURN 4096
+
+static uint64_t or_default(uint64_t value, uint64_t otherwise)
+{
+	return value == 0 ? otherwise : value;
+}
+
+static void fill_defaults(struct ikada_node_settings *s)
+{
+	s->heartbeat_ns = or_default(s->heartbeat_ns, 50 * NS_PER_MS);
+	s->election_min_ns = or_default(s->election_min_ns, 250 * NS_PER_MS);
+	s->election_max_ns = or_default(s->election_max_ns, 2 * s->election_min_ns);
+	s->hint_delay_ns = or_default(s->hint_delay_ns, 5 * NS_PER_MS);
+	s->request_deadline_ns = or_default(s->request_deadline_ns, 5 * NS_PER_S);
+	s->segment_bytes = or_default(s->segment_bytes, (uint64_t)64 * 1024 * 1024);
+	s->term_runs = (uint32_t)or_default(s->term_runs, 65536);
+	s->queue_bytes_max = or_default(s->queue_bytes_max, (uint64_t)256 * 1024 * 1024);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * One turn. The callbacks of this wake-up have brought in what the sockets and the disk had; now time is judged, what
+ * gathered is proposed, written, applied and answered. See "The loop" in ARCHITECTURE.md.
+ */
+static void turn(void *context)
+{
+	struct ikada_node *node = context;
+	struct env *env = node->env;
+	drive_time(node);
+	uint64_t wake = links_time(node);
+	wake = earlier(wake, requests_time(node));
+	requests_route(node);
+	if (node->wal != NULL)
+		wal_flush(node->wal);
+	bool more = drive_apply(node, APPLY_PER_TURN);
+	more |= requests_serve(node);
+	more |= requests_deliver(node);
+	if (node->machine.idle != NULL && node->machine.idle(node->machine.context))
+		wake = earlier(wake, env->ops->raw_ns(env) + NS_PER_MS);
+	wake = earlier(wake, drive_deadline(node));
+	env->ops->wake_at(env, more ? env->ops->raw_ns(env) : wake);
+}
+
+struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
+				   const struct ikada_machine *machine, char *error, size_t error_size)
+{
+	struct ikada_node *node = mem_zero(env->mem, sizeof *node);
+	node->env = env;
+	node->mem = env->mem;
+	node->settings = *settings;
+	fill_defaults(&node->settings);
+	node->machine = *machine;
+	node->data_dir = mem_zero(node->mem, strlen(settings->data_dir) + 1);
+	strcpy(node->data_dir, settings->data_dir);
+	node->boot = env->ops->random(env);
+	node->rng = rng_seed(env->ops->random(env));
+	buf_init(&node->scratch, node->mem);
+	buf_init(&node->reply, node->mem);
+	requests_init(node);
+	list_init(&node->links);
+	if (!cluster_parse(node, settings->cluster, error, error_size) || !identity_open(node, error, error_size) ||
+	    !drive_open(node, error, error_size) || !links_open(node, error, error_size)) {
+		ikada_node_close(node);
+		return NULL;
+	}
+	env->turn = turn;
+	env->turn_context = node;
+	env->ops->wake_at(env, env->ops->raw_ns(env));
+	return node;
+}
+
+void ikada_node_close(struct ikada_node *node)
+{
+	struct env *env = node->env;
+	node->closing = true;
+	env->turn = NULL;
+	env->ops->wake_at(env, UINT64_MAX);
+	links_close(node);
+	requests_close(node);
+	drive_close(node);
+	if (node->lock != NULL)
+		env->ops->close(node->lock);
+	for (uint32_t i = 0; i < node->peer_count; i++)
+		mem_free(node->mem, node->peers[i].address);
+	buf_free(&node->scratch);
+	buf_free(&node->reply);
+	mem_free(node->mem, node->data_dir);
+	mem_free(node->mem, node);
+}
+
+void node_observe(struct ikada_node *node, const struct node_observer *observer)
+{
+	node->observer = observer;
+}
+
+size_t node_raft_bytes(const struct ikada_node *node)
+{
+	return node->raft_bytes;
+}
+
+void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *status)
+{
+	memset(status, 0, sizeof *status);
+	if (node->raft != NULL)
+		ikada_raft_status(node->raft, &status->raft);
+	status->applied_index = node->applied;
+	status->cluster_id = node->cluster_id;
+	status->incarnation = node->incarnation;
+	status->boot = node->boot;
+	status->member_count = node->peer_count;
+	for (uint32_t i = 0; i < node->peer_count; i++) {
+		const struct peer *peer = &node->peers[i];
+		status->members[i].id = peer->id;
+		status->members[i].address = peer->address;
+		status->members[i].client_address =
+			i == node->self && node->settings.client_address != NULL ? node->settings.client_address
+										  : peer->client_address;
+		status->members[i].connected = i == node->self || peer->link != NULL;
+	}
+}
