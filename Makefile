@@ -1,4 +1,4 @@
-# Ikada. `make` builds the program and the libraries; the other targets stand in CONTRIBUTING.md.
+# Ikada. `make` builds the program and the libraries, `make help` tells the other targets.
 B ?= build
 ifeq ($(origin CC),default)
 CC = gcc
@@ -28,6 +28,14 @@ $(B)/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ROOM) -MMD -MP -c -o $@ $<
 
+# Only these rooms see libuv.
+$(call room,env) $(call room,cli): | $(B)/uv.found
+$(B)/uv.found:
+	@mkdir -p $(@D)
+	@echo '#include <uv.h>' | $(CC) $(CPPFLAGS) -E -xc - >/dev/null 2>&1 || \
+		{ echo 'uv.h is missing: install libuv1-dev, or run script/bootstrap'; exit 1; }
+	@touch $@
+
 $(B)/libikada-core.a: $(call room,base) $(call room,raft)
 	@rm -f $@
 	ar rcs $@ $^
@@ -39,38 +47,111 @@ $(B)/libikada.a: $(foreach r,base raft wal wire store env node server,$(call roo
 $(B)/ikada: $(OBJ)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -luv
 
-# Unit tests: test/unit/test_NAME.c with the rooms it is linked with.
-UNIT_base = base
-UNIT_raft = raft base
-UNIT_script = raft base
-UNIT_store = store base
-UNIT_wal = wal base env
-UNIT_wire = wire base
-UNIT_env_uv = env base
-UNIT_sim_env = sim_env env base
-UNIT_linear = sim_linear base
-UNIT_resp = server store node wal wire raft env base
+# Unit tests: test/unit/test_NAME.c, linked with what it needs of the rooms below cli.
 UNITS = $(patsubst test/unit/test_%.c,%,$(wildcard test/unit/test_*.c))
 
 $(B)/unit/%.o: test/unit/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_GNU) -Itest -MMD -MP -c -o $@ $<
 
-room_sim_env = $(patsubst src/%.c,$(B)/%.o,$(wildcard src/sim/sim_*.c))
-room_sim_linear = $(patsubst src/%.c,$(B)/%.o,$(wildcard src/sim/linear*.c))
-define unit_rule
-$(B)/unit/test_$(1): $(B)/unit/test_$(1).o $(foreach r,$(UNIT_$(1)),$(or $(room_$(r)),$(call room,$(r))))
-	$(CC) $(LDFLAGS_ALL) -o $$@ $$^ -lcmocka $$(if $$(filter env,$(UNIT_$(1))),-luv)
-endef
-$(foreach u,$(UNITS),$(eval $(call unit_rule,$(u))))
+$(B)/libikada-test.a: $(filter-out $(B)/cli/%,$(OBJ))
+	@rm -f $@
+	ar rcs $@ $^
+$(UNITS:%=$(B)/unit/test_%): %: %.o $(B)/libikada-test.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -luv
 
 .PHONY: units unit-%
 units: $(UNITS:%=$(B)/unit/test_%)
+	test/run $^
 unit-%: $(B)/unit/test_%
 	$<
 
--include $(OBJ:.o=.d) $(wildcard $(B)/unit/*.d)
+# Integration: real processes. test/integration/test_NAME.c is linked with the harness, test_NAME.sh is run as it is.
+INTEGRATION_C = $(patsubst test/integration/%.c,$(B)/integration/%,$(wildcard test/integration/test_*.c))
+INTEGRATION = $(INTEGRATION_C) $(wildcard test/integration/test_*.sh)
+INTEGRATION_OBJ = $(patsubst test/integration/%.c,$(B)/integration/%.o,\
+	$(filter-out test/integration/test_%,$(wildcard test/integration/*.c)))
 
-.PHONY: clean
+$(B)/integration/%.o: test/integration/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_GNU) -D_GNU_SOURCE -MMD -MP -c -o $@ $<
+$(INTEGRATION_C): $(B)/integration/%: $(B)/integration/%.o $(INTEGRATION_OBJ) $(B)/libikada-test.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lhiredis -pthread
+
+.PHONY: integration integration-%
+integration: $(B)/ikada $(INTEGRATION_C)
+	IKADA=$(abspath $(B)/ikada) test/run --timeout 600 $(INTEGRATION)
+integration-%: $(B)/ikada $(B)/integration/test_%
+	IKADA=$(abspath $(B)/ikada) $(B)/integration/test_$*
+
+# The simulator. SEEDS=A..B.
+SEEDS ?= 1..2000
+.PHONY: sim same-hash mutants scripts-rewrite
+sim: $(B)/ikada
+	$(B)/ikada sim --seeds $(SEEDS) --jobs 2
+
+# One seed, one trace hash: twice, and whatever the compiler.
+same-hash: $(B)/ikada
+	$(MAKE) B=$(B)/gcc-O0 CC=gcc OPT=-O0 $(B)/gcc-O0/ikada
+	$(MAKE) B=$(B)/clang-O3 CC=clang OPT=-O3 $(B)/clang-O3/ikada
+	test/same-hash $(B)/ikada $(B)/ikada $(B)/gcc-O0/ikada $(B)/clang-O3/ikada
+
+mutants:
+	test/mutants/run
+
+# Rewrites the traces in test/scripts; `expect` lines stay. The commit says why they changed.
+scripts-rewrite: $(B)/unit/test_script
+	$< --rewrite
+
+# The same tests under the sanitizers, each in a build directory of its own.
+ASAN = B=$(B)/asan OPT=-O1 SAN='-fsanitize=address,undefined -fno-sanitize-recover=all'
+TSAN = B=$(B)/tsan OPT=-O1 SAN=-fsanitize=thread
+.PHONY: asan tsan
+asan:
+	$(MAKE) $(ASAN) all units
+	$(MAKE) $(ASAN) sim SEEDS=1..20
+tsan:
+	$(MAKE) $(TSAN) all units
+
+.PHONY: test fmt tidy lint bench-store help clean
+test:
+	script/test
+
+SOURCES = $(wildcard src/*/*.[ch] include/ikada/*.h test/*/*.[ch] bench/*.[ch])
+fmt:
+	clang-format -i $(SOURCES)
+# Looks at the sources, and at the objects of the rooms that the simulator runs too; at the core's with both compilers.
+SIMULATED = base raft wal wire store node server sim
+tidy: $(foreach r,$(SIMULATED),$(call room,$(r)))
+	$(MAKE) B=$(B)/clang CC=clang core
+	B=$(B) test/tidy
+# Opinions of a checker, for reading; nothing depends on them. Wants clang-tidy.
+lint:
+	clang-tidy --quiet $(SRC) -- $(CFLAGS_GNU)
+
+$(B)/bench/store: bench/store.c $(call room,store) $(call room,base)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_GNU) $(LDFLAGS_ALL) -o $@ $^
+bench-store: $(B)/bench/store
+	$<
+
+help:
+	@echo 'make                  the program and the libraries, in build/ (B=DIR: elsewhere; CC=clang; OPT=-O0)'
+	@echo 'make core             libikada-core.a: consensus alone, without libuv'
+	@echo 'make test             everything that script/test runs, about 12 minutes'
+	@echo 'make units            unit tests and scripts; make unit-NAME runs one'
+	@echo 'make integration      real processes; make integration-NAME runs one'
+	@echo 'make sim              2000 seeds in the simulator; SEEDS=A..B'
+	@echo 'make mutants          that each dangerous mistake of test/mutants is found'
+	@echo 'make same-hash        that a seed gives one trace hash with every compiler'
+	@echo 'make asan, make tsan  the tests under the sanitizers'
+	@echo 'make tidy             includes, purity, public headers, format; make lint: clang-tidy'
+	@echo 'make fmt              formats all C'
+	@echo 'make scripts-rewrite  the traces of test/scripts as they are now'
+	@echo 'make bench-store      the store alone'
+	@echo 'make clean'
+
 clean:
 	rm -rf $(B)
+
+-include $(OBJ:.o=.d) $(wildcard $(B)/unit/*.d $(B)/integration/*.d)

@@ -1,6 +1,6 @@
 /*
  * The driver: the only caller of the core. Turns events into steps and effects into log writes, frames and applied
- * entries. Holds each message until the ticket in its `after` is durable.
+ * entries. Holds each message until the ticket in its `after` is durable (HOUSE 2, 3, 6).
  *
  * Invariants: the cache holds exactly the entries of the core's log, and they are put into the log in the order in which
  * the core made them; a step is never entered while another is under way.
@@ -11,110 +11,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#define APPEND_BYTES_MAX ((size_t)1024 * 1024) /* Of entries in one message, when there is more than one. */
+#define APPEND_ENTRIES_MAX ((uint64_t)16384)
 #define APPEND_PIECES_MAX 16
-#define OUTBOX_MAX ((size_t)1024) /* Messages that wait for the disk; more replace the oldest: any may be lost. */
-#define REPORTS_MAX ((size_t)64)
 #define SEAL_AFTER_NS (100 * NS_PER_MS)
 
-static uint64_t raw_now(const struct ikada_node *node)
-{
-	return node->env->ops->raw_ns(node->env);
-}
-
-/* ---- Recovery ---- */
-
-struct recovery {
-	struct ikada_node *node;
-	bool bad_config;
-};
-
-static void recovered_base(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t config_size)
-{
-	struct recovery *recovery = context;
-	(void)term;
-	cache_reset(&recovery->node->cache, index);
-	if (!wire_get_config(config, config_size, &recovery->node->config))
-		recovery->bad_config = true;
-}
-
-static void recovered_entry(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size)
-{
-	struct recovery *recovery = context;
-	struct cache *cache = &recovery->node->cache;
-	(void)term;
-	cache_cut(cache, index);
-	memcpy(cache_add(cache, size), bytes, size);
-}
-
-static void wal_durable(void *context, uint64_t ticket);
-static void start_core(struct ikada_node *node, const struct wal_state *state);
-
-/* The stored configuration must be the one on the command line: membership is static. */
-static bool same_members(const struct ikada_node *node)
-{
-	if (node->config.count != node->peer_count)
-		return false;
-	for (uint32_t i = 0; i < node->peer_count; i++)
-		if (node->config.members[i].id != node->peers[i].id)
-			return false;
-	return true;
-}
-
-static bool accept_config(struct ikada_node *node, char *error, size_t error_size)
-{
-	if (!same_members(node)) {
-		int used = snprintf(error, error_size, "the data directory %s belongs to a cluster of the members ",
-				    node->data_dir);
-		for (uint32_t i = 0; i < node->config.count && used > 0 && (size_t)used < error_size; i++)
-			used += snprintf(error + used, error_size - (size_t)used, "%s%" PRIu64, i == 0 ? "" : ",",
-					 node->config.members[i].id);
-		if (used > 0 && (size_t)used < error_size)
-			snprintf(error + used, error_size - (size_t)used, "; the cluster list names others");
-		return false;
-	}
-	if (node->config.members[node->self].incarnation != node->incarnation) {
-		snprintf(error, error_size,
-			 "the log in %s was written by incarnation %016" PRIx64 " of this node, its identity says %016"
-			 PRIx64 ": files of two directories were mixed",
-			 node->data_dir, node->config.members[node->self].incarnation, node->incarnation);
-		return false;
-	}
-	return true;
-}
-
-bool drive_open(struct ikada_node *node, char *error, size_t error_size)
+void drive_open(struct ikada_node *node)
 {
 	uint64_t segment = node->settings.segment_bytes;
-	cache_init(&node->cache, node->mem, segment < 1024 * 1024 ? (size_t)segment : 1024 * 1024);
+	cache_init(&node->cache, node->mem, (size_t)earlier(segment, 1024 * 1024));
+	node->append_bytes_max = (size_t)earlier(segment / 4, 1024 * 1024);
 	node->outbox = mem_alloc(node->mem, OUTBOX_MAX * sizeof *node->outbox);
-	node->reports = mem_alloc(node->mem, REPORTS_MAX * sizeof *node->reports);
-	char *dir = path_join(node->mem, node->data_dir, "wal");
-	const struct wal_settings wal_settings = {
-		.dir = dir,
-		.segment_bytes = segment,
-		.batch_bytes_max = segment < 8 * 1024 * 1024 ? segment / 2 : 4 * 1024 * 1024,
-		.durable = wal_durable,
-		.context = node,
-	};
-	struct recovery recovery = {.node = node};
-	const struct wal_replay replay = {&recovery, recovered_base, recovered_entry};
-	struct wal_state state;
-	node->wal = wal_open(node->env, &wal_settings, &replay, &state, error, error_size);
-	mem_free(node->mem, dir);
-	if (node->wal == NULL)
-		return false;
-	if (!state.has_base)
-		return true;
-	if (recovery.bad_config) {
-		snprintf(error, error_size, "the log in %s holds a configuration that this program cannot read",
-			 node->data_dir);
-		return false;
-	}
-	if (!accept_config(node, error, error_size))
-		return false;
-	start_core(node, &state);
-	return true;
 }
 
 void drive_close(struct ikada_node *node)
@@ -124,87 +30,7 @@ void drive_close(struct ikada_node *node)
 		wal_close(node->wal);
 	cache_free(&node->cache);
 	mem_free(node->mem, node->outbox);
-	mem_free(node->mem, node->reports);
 	mem_free(node->mem, node->raft_memory);
-}
-
-/* ---- The core's start ---- */
-
-static void adopt_config(struct ikada_node *node)
-{
-	node->cluster_id = wire_cluster_id(&node->config);
-	for (uint32_t i = 0; i < node->peer_count; i++)
-		node->peers[i].incarnation = node->config.members[i].incarnation;
-}
-
-static void start_core(struct ikada_node *node, const struct wal_state *state)
-{
-	const struct ikada_node_settings *s = &node->settings;
-	const struct ikada_limits limits = {
-		.term_runs = s->term_runs,
-		.inflight_messages = 64,
-		.inflight_bytes = 4 * 1024 * 1024,
-		.uncommitted_entries = 65536,
-	};
-	const struct ikada_settings settings = {
-		.self = s->id,
-		.seed = node->env->ops->random(node->env),
-		.heartbeat_ns = s->heartbeat_ns,
-		.election_min_ns = s->election_min_ns,
-		.election_max_ns = s->election_max_ns,
-		.hint_delay_ns = s->hint_delay_ns,
-	};
-	struct ikada_run *runs = mem_alloc(node->mem, s->term_runs * sizeof *runs);
-	uint32_t run_count = 0;
-	for (uint64_t index = node->cache.base + 1; index <= node->cache.last; index++) {
-		struct entry entry;
-		cache_get(&node->cache, index, &entry);
-		node->stamp = entry.stamp;
-		if (run_count > 0 && runs[run_count - 1].term == entry.term)
-			continue;
-		if (run_count == s->term_runs)
-			env_fatal(node->env, "the log has more than %" PRIu32 " runs of terms", s->term_runs);
-		runs[run_count++] = (struct ikada_run){.first = index, .term = entry.term};
-	}
-	CHECK_OP(state->last_index, ==, node->cache.last);
-	const struct ikada_boot boot = {
-		.term = state->term,
-		.vote = state->vote,
-		.config = node->config,
-		.base_index = state->base_index,
-		.base_term = state->base_term,
-		.last_index = node->cache.last,
-		.runs = runs,
-		.run_count = run_count,
-		.commit = state->commit,
-		.raw_ns = raw_now(node),
-		.awake_ns = node->env->ops->awake_ns(node->env),
-	};
-	adopt_config(node);
-	node->raft_bytes = ikada_raft_size(&limits);
-	node->raft_memory = mem_alloc(node->mem, node->raft_bytes);
-	node->raft = ikada_raft_init(node->raft_memory, &limits, &settings, &boot);
-	node->term = state->term;
-	node->commit = state->commit;
-	node->applied = state->base_index;
-	mem_free(node->mem, runs);
-	env_log(node->env, ENV_INFO, "node",
-		"start node=%" PRIu64 " cluster=%016" PRIx64 " term=%" PRIu64 " last=%" PRIu64 " commit=%" PRIu64, s->id,
-		node->cluster_id, state->term, node->cache.last, state->commit);
-}
-
-void drive_born(struct ikada_node *node, const struct ikada_config *config)
-{
-	CHECK(node->raft == NULL && !node->born_pending);
-	node->config = *config;
-	struct buf bytes;
-	buf_init(&bytes, node->mem);
-	wire_put_config(&bytes, config);
-	wal_put_base(node->wal, 0, 0, 0, buf_at(&bytes), buf_size(&bytes));
-	wal_put_ticket(node->wal, 1);
-	buf_free(&bytes);
-	node->born_pending = true;
-	node->ticket_offset = 1;
 }
 
 /* ---- Effects ---- */
@@ -226,14 +52,14 @@ static void append_proposed(struct ikada_node *node, const struct ikada_effects 
 		struct entry entry = {
 			.index = index,
 			.term = e->append_term,
-			.request_node = op->origin == NULL ? node->settings.id : op->origin->peer->id,
-			.request_boot = op->origin == NULL ? node->boot : op->origin->peer_boot,
-			.request_number = op->number,
+			.request_node = op->request_node,
+			.request_boot = op->request_boot,
+			.request_number = op->request_number,
 			.length = (uint32_t)op->size,
 			.payload = op->bytes,
 		};
 		encode_entry(node, &entry, ENTRY_COMMAND);
-		requests_accepted(node, op, index, e->append_term);
+		route_accepted(node, op, index, e->append_term);
 	}
 }
 
@@ -281,9 +107,11 @@ static void append(struct ikada_node *node, const struct ikada_effects *e)
 	}
 }
 
-/* The last index, up to `last`, such that the entries from `first` have at most WIRE_RUNS_MAX terms. */
+/* The last index, up to `last`, such that the entries from `first` are not too many and have few enough terms. */
 static uint64_t bound_runs(const struct ikada_node *node, uint64_t first, uint64_t last)
 {
+	if (last - first >= APPEND_ENTRIES_MAX)
+		last = first + APPEND_ENTRIES_MAX - 1;
 	if (ikada_raft_term_at(node->raft, first) == ikada_raft_term_at(node->raft, last))
 		return last;
 	uint64_t term = 0;
@@ -303,12 +131,12 @@ static size_t gather(struct ikada_node *node, struct ikada_message *m, struct wi
 	size_t count = 0;
 	uint64_t at = m->prev_index;
 	uint64_t last = bound_runs(node, at + 1, m->last_index);
+	size_t bytes_max = node->append_bytes_max;
 	*bytes = 0;
-	while (at < last && count < APPEND_PIECES_MAX && (count == 0 || *bytes < APPEND_BYTES_MAX)) {
+	while (at < last && count < APPEND_PIECES_MAX && (count == 0 || *bytes < bytes_max)) {
 		struct wire_piece *piece = &pieces[count];
-		uint64_t end = cache_piece(&node->cache, at + 1, last, APPEND_BYTES_MAX - *bytes, &piece->bytes,
-					   &piece->size);
-		if (count > 0 && *bytes + piece->size > APPEND_BYTES_MAX)
+		uint64_t end = cache_piece(&node->cache, at + 1, last, bytes_max - *bytes, &piece->bytes, &piece->size);
+		if (count > 0 && *bytes + piece->size > bytes_max)
 			break;
 		at = end;
 		*bytes += piece->size;
@@ -324,7 +152,8 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 	if ((m->kind == IKADA_APPEND || m->kind == IKADA_VOTE) && m->term != node->term)
 		return;
 	struct peer *peer = links_peer(node, m->to);
-	if (peer == NULL || peer->link == NULL)
+	CHECK(peer != NULL);
+	if (!links_room(peer))
 		return;
 	struct wire_piece pieces[APPEND_PIECES_MAX];
 	size_t count = 0;
@@ -340,8 +169,10 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 	buf_consume(&node->scratch, buf_size(&node->scratch));
 	if (!sent)
 		return;
-	if (entries)
-		node->reports[node->report_count++] = (struct sent_report){m->to, m->last_index, bytes};
+	if (entries) {
+		size_t at = (node->report_start + node->report_count++) % REPORTS_MAX;
+		node->reports[at] = (struct sent_report){m->to, m->last_index, bytes};
+	}
 	if (node->observer != NULL)
 		node->observer->sent(node->observer->context, m);
 }
@@ -365,7 +196,7 @@ static void post(struct ikada_node *node, struct ikada_message *m)
 		return;
 	}
 	CHECK(m->kind != IKADA_APPEND); /* A leader's term is durable before it leads. */
-	if (node->outbox_count == OUTBOX_MAX) {
+	if (node->outbox_count == OUTBOX_MAX) { /* The oldest gives way: any message may be lost. */
 		node->outbox_start = (node->outbox_start + 1) % OUTBOX_MAX;
 		node->outbox_count--;
 	}
@@ -385,6 +216,8 @@ static void absorb(struct ikada_node *node)
 	if (e->role_changed)
 		env_log(node->env, ENV_INFO, "node", "role node=%" PRIu64 " role=%s term=%" PRIu64 " leader=%" PRIu64,
 			node->settings.id, role_name(e->role), e->term, e->leader);
+	if (e->leader != 0 && (e->leader != node->leader || e->term != node->term))
+		node->leader_since_ns = raw_now(node);
 	node->term = e->term;
 	node->role = e->role;
 	node->leader = e->leader;
@@ -404,13 +237,11 @@ static void absorb(struct ikada_node *node)
 		wal_note_commit(node->wal, 0, e->commit);
 	}
 	if (e->granted.count > 0)
-		requests_granted(node, e->granted.first_id, e->granted.count, e->granted_index);
-	if (e->refused_proposals.count > 0)
-		for (uint64_t i = 0; i < e->refused_proposals.count; i++)
-			requests_refused(node, node->batch[e->refused_proposals.first_id - 1 + i],
-					 e->refused_proposals_why);
+		route_reads_granted(node, e->granted.first_id, e->granted.count, e->granted_index);
+	for (uint64_t i = 0; i < e->refused_proposals.count; i++)
+		requests_put_back(node, node->batch[e->refused_proposals.first_id - 1 + i]);
 	if (e->refused_reads.count > 0)
-		requests_reads_refused(node, e->refused_reads.first_id, e->refused_reads.count, e->refused_reads_why);
+		route_reads_refused(node, e->refused_reads.first_id, e->refused_reads.count);
 }
 
 /* ---- Events ---- */
@@ -419,7 +250,7 @@ static void step(struct ikada_node *node, struct ikada_event *event)
 {
 	const struct node_observer *o = node->observer;
 	event->raw_ns = raw_now(node);
-	event->awake_ns = node->env->ops->awake_ns(node->env);
+	event->awake_ns = awake_now(node);
 	if (o != NULL)
 		o->before_step(o->context, node->raft, event);
 	ikada_raft_step(node->raft, event, &node->effects);
@@ -435,23 +266,61 @@ void drive_event(struct ikada_node *node, struct ikada_event *event)
 	CHECK(!node->stepping);
 	node->stepping = true;
 	step(node, event);
-	/* What was encoded is reported, which may lead to more. */
-	for (node->report_at = 0; node->report_at < node->report_count;) {
-		struct sent_report *report = &node->reports[node->report_at++];
+	/* What was encoded is reported, which may lead to more, as far as the core's windows reach. */
+	while (node->report_count > 0) {
+		const struct sent_report report = node->reports[node->report_start];
+		node->report_start = (node->report_start + 1) % REPORTS_MAX;
+		node->report_count--;
 		struct ikada_event sent = {.kind = IKADA_SENT,
-					   .peer = report->peer,
-					   .last_index = report->last_index,
-					   .bytes = report->bytes};
-		if (node->report_at == node->report_count)
-			node->report_at = node->report_count = 0;
+					   .peer = report.peer,
+					   .last_index = report.last_index,
+					   .bytes = report.bytes};
 		step(node, &sent);
 	}
-	node->report_count = 0;
 	node->stepping = false;
 }
 
-void drive_receive(struct ikada_node *node, const struct wire_raft *in)
+bool drive_busy(const struct ikada_node *node)
 {
+	return !wal_idle(node->wal) || wal_sync_started_ns(node->wal) != 0;
+}
+
+uint64_t drive_room(struct ikada_node *node, uint64_t wanted)
+{
+	uint64_t room = wal_room(node->wal);
+	if (room >= wanted || drive_busy(node))
+		return room;
+	wal_flush(node->wal); /* There is nothing to write: it makes room ahead, if it can. */
+	return wal_room(node->wal);
+}
+
+/*
+ * Of entries that have no room on the disk, the log takes none: a shorter append is one too, and the leader comes back
+ * with the rest.
+ */
+static void shorten(struct ikada_node *node, struct wire_raft *in)
+{
+	uint64_t room = drive_room(node, in->entries_size);
+	if (in->entries_size <= room)
+		return;
+	size_t kept = 0;
+	uint64_t last = in->message.prev_index;
+	for (;;) {
+		size_t size = entry_bytes(get_le32(in->entries + kept + 4));
+		if (kept + size > room)
+			break;
+		kept += size;
+		last++;
+	}
+	in->entries_size = kept;
+	in->message.last_index = last;
+	while (in->run_count > 0 && in->runs[in->run_count - 1].first > last)
+		in->run_count--;
+}
+
+void drive_receive(struct ikada_node *node, struct wire_raft *in)
+{
+	shorten(node, in);
 	struct ikada_event event = {
 		.kind = IKADA_RECEIVE, .message = &in->message, .runs = in->runs, .run_count = in->run_count};
 	node->raft_in = in;
@@ -459,32 +328,26 @@ void drive_receive(struct ikada_node *node, const struct wire_raft *in)
 	node->raft_in = NULL;
 }
 
-void drive_propose(struct ikada_node *node, struct op **ops, size_t count)
+void drive_propose(struct ikada_node *node, size_t count)
 {
 	struct ikada_event event = {.kind = IKADA_PROPOSE, .first_id = 1, .count = count};
-	node->batch = ops;
 	node->batch_count = count;
 	drive_event(node, &event);
-	node->batch = NULL;
 	node->batch_count = 0;
 }
 
-static void wal_durable(void *context, uint64_t ticket)
+void drive_durable(void *context, uint64_t ticket)
 {
 	struct ikada_node *node = context;
-	if (node->born_pending) {
-		const struct wal_state state = {.has_base = true};
-		node->born_pending = false;
-		start_core(node, &state);
-		links_announce(node);
-		return;
+	if (boot_promised(node)) {
+		handshake_announce(node);
+		handshake_consider(node);
+	} else if (node->raft != NULL) {
+		node->durable_ticket = ticket - node->ticket_offset;
+		release_outbox(node);
+		struct ikada_event event = {.kind = IKADA_DURABLE, .ticket = node->durable_ticket};
+		drive_event(node, &event);
 	}
-	node->durable_ticket = ticket - node->ticket_offset;
-	struct ikada_event event = {.kind = IKADA_DURABLE, .ticket = node->durable_ticket};
-	drive_event(node, &event);
-	node->stepping = true; /* A released message has no entries; nothing may step from here. */
-	release_outbox(node);
-	node->stepping = false;
 }
 
 void drive_time(struct ikada_node *node)
@@ -514,14 +377,15 @@ uint64_t drive_deadline(const struct ikada_node *node)
 
 static void apply_entry(struct ikada_node *node, const struct entry *entry)
 {
-	struct op *op = requests_committed(node, entry->index, entry->term);
+	struct op *op = route_committed(node, entry->index, entry->term);
+	bool waited_for = op != NULL && (op->request != NULL || op->origin != NULL);
 	if (entry->kind == ENTRY_COMMAND) {
 		const struct ikada_apply apply = {.index = entry->index,
 						  .stamp = entry->stamp,
 						  .bytes = entry->payload,
 						  .size = entry->length,
-						  .tag = op == NULL ? 0 : op->tag};
-		node->machine.apply(node->machine.context, &apply, op == NULL ? NULL : &node->reply);
+						  .tag = waited_for ? op->tag : 0};
+		node->machine.apply(node->machine.context, &apply, waited_for ? &node->reply : NULL);
 	} else if (entry->kind != ENTRY_NOOP) {
 		env_fatal(node->env,
 			  "entry %" PRIu64 " has the kind %u, which this program does not know: it was written by a newer one",

@@ -26,9 +26,27 @@ static bool refuse(char *error, size_t error_size, const char *what, const char 
 	return false;
 }
 
+/* The name of the data directory must be as durable as what it holds. */
+static int sync_parent(struct ikada_node *node)
+{
+	char *parent = path_join(node->mem, node->data_dir, "");
+	size_t length = strlen(parent);
+	while (length > 1 && parent[length - 1] == '/')
+		length--;
+	while (length > 0 && parent[length - 1] != '/')
+		length--;
+	parent[length] = '\0';
+	int status = node->env->ops->sync_dir(node->env, length == 0 ? "." : parent);
+	mem_free(node->mem, parent);
+	return status;
+}
+
 static bool write_identity(struct ikada_node *node, const char *path, char *error, size_t error_size)
 {
 	const struct env_ops *ops = node->env->ops;
+	int synced = sync_parent(node);
+	if (synced != 0)
+		return refuse(error, error_size, "sync the directory of", node->data_dir, synced);
 	char *temporary = path_join(node->mem, node->data_dir, "identity.tmp");
 	node->incarnation = ops->random(node->env) | 1; /* Never 0. */
 	char text[128];
@@ -124,6 +142,17 @@ static int by_id(const void *left, const void *right)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* A port from 1 to 65535 stands behind the last colon. */
+static bool has_port(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	if (colon == NULL || colon == address || colon[1] < '0' || colon[1] > '9')
+		return false;
+	char *end;
+	unsigned long port = strtoul(colon + 1, &end, 10);
+	return *end == '\0' && port >= 1 && port <= 65535;
+}
+
 /* One "ID=HOST:PORT" of `size` bytes. */
 static bool parse_member(struct ikada_node *node, const char *text, size_t size)
 {
@@ -132,15 +161,15 @@ static bool parse_member(struct ikada_node *node, const char *text, size_t size)
 	errno = 0;
 	peer->id = strtoull(text, &end, 10);
 	const char *address = end + 1;
-	if (errno != 0 || end == text || *end != '=' || peer->id == 0 || text[0] == '-' || address >= text + size)
+	if (errno != 0 || *end != '=' || peer->id == 0 || text[0] < '0' || text[0] > '9' || address >= text + size)
 		return false;
 	size_t length = (size_t)(text + size - address);
-	if (length > WIRE_ADDRESS_BYTES || memchr(address, ':', length) == NULL)
+	if (length > WIRE_ADDRESS_BYTES)
 		return false;
 	peer->address = mem_zero(node->mem, length + 1);
 	memcpy(peer->address, address, length);
-	node->peer_count++;
-	return true;
+	node->peer_count++; /* Its address is freed with the node from here on. */
+	return has_port(peer->address);
 }
 
 bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, size_t error_size)
@@ -171,6 +200,8 @@ bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, si
 		}
 		if (node->peers[i].id == node->settings.id)
 			node->self = i;
+		list_init(&node->peers[i].sent[WRITES]);
+		list_init(&node->peers[i].sent[READS]);
 	}
 	if (node->self == IKADA_MEMBERS_MAX) {
 		snprintf(error, error_size, "the cluster list \"%s\" does not name this node, %" PRIu64, cluster,

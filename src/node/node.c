@@ -24,11 +24,6 @@ static void fill_defaults(struct ikada_node_settings *s)
 	s->queue_bytes_max = or_default(s->queue_bytes_max, (uint64_t)256 * 1024 * 1024);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
 /*
  * One turn. The callbacks of this wake-up have brought in what the sockets and the disk had; now time is judged, what
  * gathered is proposed, written, applied and answered. See "The loop" in ARCHITECTURE.md.
@@ -37,19 +32,21 @@ static void turn(void *context)
 {
 	struct ikada_node *node = context;
 	struct env *env = node->env;
+	node->in_turn = true;
+	node->wanted = false;
 	drive_time(node);
 	uint64_t wake = links_time(node);
 	wake = earlier(wake, requests_time(node));
-	requests_route(node);
-	if (node->wal != NULL)
-		wal_flush(node->wal);
+	route(node);
+	wal_flush(node->wal);
 	bool more = drive_apply(node, APPLY_PER_TURN);
-	more |= requests_serve(node);
+	more |= route_serve(node, APPLY_PER_TURN);
 	more |= requests_deliver(node);
 	if (node->machine.idle != NULL && node->machine.idle(node->machine.context))
-		wake = earlier(wake, env->ops->raw_ns(env) + NS_PER_MS);
-	wake = earlier(wake, drive_deadline(node));
-	env->ops->wake_at(env, more ? env->ops->raw_ns(env) : wake);
+		wake = earlier(wake, raw_now(node) + NS_PER_MS);
+	wake = earlier(wake, earlier(drive_deadline(node), route_deadline(node)));
+	node->in_turn = false;
+	env->ops->wake_at(env, more || node->wanted ? raw_now(node) : wake);
 }
 
 struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
@@ -63,27 +60,32 @@ struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_sett
 	node->machine = *machine;
 	node->data_dir = mem_zero(node->mem, strlen(settings->data_dir) + 1);
 	strcpy(node->data_dir, settings->data_dir);
+	if (settings->client_address != NULL)
+		snprintf(node->client_address, sizeof node->client_address, "%s", settings->client_address);
 	node->boot = env->ops->random(env);
 	node->rng = rng_seed(env->ops->random(env));
 	buf_init(&node->scratch, node->mem);
 	buf_init(&node->reply, node->mem);
-	requests_init(node);
 	list_init(&node->links);
+	list_init(&node->gone);
+	requests_init(node);
+	drive_open(node);
 	if (!cluster_parse(node, settings->cluster, error, error_size) || !identity_open(node, error, error_size) ||
-	    !drive_open(node, error, error_size) || !links_open(node, error, error_size)) {
+	    !boot_open(node, error, error_size) || !links_open(node, error, error_size)) {
 		ikada_node_close(node);
 		return NULL;
 	}
+	handshake_consider(node);
 	env->turn = turn;
 	env->turn_context = node;
-	env->ops->wake_at(env, env->ops->raw_ns(env));
+	env->ops->wake_at(env, raw_now(node));
 	return node;
 }
 
 void ikada_node_close(struct ikada_node *node)
 {
 	struct env *env = node->env;
-	node->closing = true;
+	CHECK(!node->stepping && !node->in_turn);
 	env->turn = NULL;
 	env->ops->wake_at(env, UINT64_MAX);
 	links_close(node);
@@ -102,6 +104,11 @@ void ikada_node_close(struct ikada_node *node)
 void node_observe(struct ikada_node *node, const struct node_observer *observer)
 {
 	node->observer = observer;
+	for (uint64_t index = node->cache.base + 1; index <= node->cache.last; index++) {
+		struct entry entry;
+		cache_get(&node->cache, index, &entry);
+		observer->appended(observer->context, &entry);
+	}
 }
 
 size_t node_raft_bytes(const struct ikada_node *node)
@@ -124,8 +131,7 @@ void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *
 		status->members[i].id = peer->id;
 		status->members[i].address = peer->address;
 		status->members[i].client_address =
-			i == node->self && node->settings.client_address != NULL ? node->settings.client_address
-										  : peer->client_address;
+			i == node->self ? node->client_address : peer->client_address;
 		status->members[i].connected = i == node->self || peer->link != NULL;
 	}
 }

@@ -2,11 +2,17 @@
  * The node's own view of itself. One node, one thread; the files of this room share this struct:
  *
  *	node.c		open, close, turn, status
- *	identity.c	the data directory: LOCK, identity
+ *	identity.c	the data directory: LOCK, identity; the cluster list
+ *	boot.c		recovery of the log, the first configuration, the start of the core
  *	drive.c		the only caller of the core: events in, effects out, the log, the outbox, apply
- *	links.c		connections with the other members: dial, handshake, frames in, frames out
- *	requests.c	what clients want: queue, propose, read, forward, outcomes
+ *	links.c		connections with the other members: dial, accept, frames in, frames out, silence
+ *	handshake.c	who may be on the other end of a connection, and when a cluster is born
+ *	requests.c	what clients want: requests under way and their outcomes
+ *	route.c		where requests go: propose, read, forward
  *	cache.c		the encoded log in memory
+ *
+ * Callbacks of the embedder (`done`) are made from a turn or from a callback of the env, never inside a step of the
+ * core; no connection is closed inside a step either, so a step may walk any list.
  */
 #ifndef IKADA_NODE_NODE_INTERNAL_H
 #define IKADA_NODE_NODE_INTERNAL_H
@@ -24,21 +30,27 @@
 #define NS_PER_MS ((uint64_t)1000000)
 #define NS_PER_S ((uint64_t)1000000000)
 
+enum { COMPLAINT_BYTES = 256 };
+
 /* A connection with another member, or with a stranger who has not said yet who it is. */
 struct link {
-	struct list all; /* In node->links. */
+	struct list all; /* In node->links; in node->gone once it is closed. */
 	struct ikada_node *node;
-	struct env_stream *stream;
-	struct peer *peer; /* NULL: a stranger. */
+	struct env_stream *stream; /* NULL: closed; freed in the next turn. */
+	struct peer *peer;	   /* NULL: a stranger. */
 	bool dialed;
-	bool ready; /* The handshake is done, and this is the peer's current connection. */
+	bool ready;    /* The handshake is done, and this is the peer's current connection. */
+	bool overfull; /* Its output is beyond all bounds: closed in the next turn. */
 	struct buf in; /* Bytes of a frame not yet whole. */
 	uint64_t peer_boot;
-	uint64_t since_ns; /* Raw: when it was made. */
-	uint64_t received_ns; /* Awake: when bytes last came. */
-	uint64_t sent_ns;     /* Raw: when a frame last left. */
-	struct list forwarded; /* Requests that this peer forwarded to us and waits for. */
+	uint64_t told_cluster_id; /* The last that we said here. */
+	uint64_t since_ns;	  /* Awake: when it was made, and again when it became ready. */
+	uint64_t received_ns;	  /* Awake: when bytes last came. */
+	uint64_t sent_ns;	  /* Raw: when a frame last left. */
+	struct list guests;	  /* Requests that this peer forwarded to us and waits for. */
 };
+
+enum request_kind { WRITES = 0, READS = 1 };
 
 /* Another member. */
 struct peer {
@@ -46,46 +58,52 @@ struct peer {
 	char *address;
 	char client_address[WIRE_ADDRESS_BYTES + 1];
 	uint64_t incarnation; /* As last seen in a handshake, or as configured; 0 unknown. */
+	bool promised;	      /* It told us that our first configuration is durable there. */
 	struct link *link;    /* The current connection; NULL none. */
 	struct link *dialing; /* Ours, not yet ready; NULL none. */
 	uint64_t dial_at_ns;
 	uint64_t backoff_ns;
-	struct list sent; /* Requests we forwarded over `link` and wait for. */
+	struct list sent[2]; /* Requests we forwarded over `link` and wait for, in the order in which they left. */
+	uint64_t not_leading; /* The term of which it said that it does not lead in it. */
+	char complaint[COMPLAINT_BYTES + 16]; /* What was last logged about it: said once, not in a flood. */
 };
 
 enum op_state {
 	OP_QUEUED,    /* Not yet anywhere: waits for a leader. In node->queue. */
-	OP_FORWARDED, /* Sent to the leader. In peer->sent. */
+	OP_FORWARDED, /* Sent to the leader of op->term. In peer->sent. */
 	OP_PROPOSED,  /* An entry, at op->index in op->term. In node->proposed, by index. */
 	OP_READING,   /* Waits for a read index, as read op->id. In node->reading, by id. */
 	OP_GRANTED,   /* May be served when op->index is applied. In node->granted. */
 	OP_FINISHED,  /* Has an outcome, to be told in this turn. In node->finished. */
 };
 
-/* A request under way on this node, its own client's or a peer's. */
+/* A request under way on this node, its own client's or a peer's (a guest). */
 struct op {
-	struct list at;	 /* In the list of its state. */
-	struct list age; /* In node->ages, by deadline. */
-	struct list origin_at; /* In origin->forwarded, for a peer's. */
+	struct list at;	      /* In the list of its state. */
+	struct list age;      /* In node->ages, by deadline. */
+	struct list guest_at; /* In origin->guests. */
 	enum op_state state;
 	enum ikada_outcome outcome;
-	bool read;
-	bool refused_here; /* A peer's: this node did not lead in the term it was sent for. */
+	enum request_kind kind;
 	uint32_t tag;
-	uint64_t number;
+	uint64_t seq; /* Orders the requests of this node. */
+	uint64_t request_node, request_boot, request_number; /* Who took it from a client. */
 	uint64_t deadline_ns; /* Raw. */
 	uint64_t id;
 	uint64_t index;
-	uint64_t term;
+	uint64_t term; /* Of a guest that is queued: the term in which its sender thinks that we lead. */
 	struct ikada_request *request; /* Own client's; NULL when forgotten. */
-	struct link *origin;	       /* A peer's; NULL when that connection is gone. */
+	struct link *origin;	       /* A guest's connection. A guest without one is freed. */
 	size_t size;
+	size_t room;
 	uint8_t bytes[];
 };
 
 /* Outcome on the wire beside enum ikada_outcome: the receiver does not lead; certainly not executed. */
 enum { WIRE_OUTCOME_NOT_LEADER = 100 };
 
+/* Appends encoded, to be reported to the core: a ring. */
+enum { REPORTS_MAX = 64, OUTBOX_MAX = 1024, BATCH_OPS_MAX = 4096 };
 struct sent_report {
 	uint64_t peer;
 	uint64_t last_index;
@@ -98,7 +116,8 @@ struct ikada_node {
 	struct ikada_node_settings settings;
 	struct ikada_machine machine;
 	const struct node_observer *observer;
-	bool closing;
+	bool in_turn;
+	bool wanted; /* Something happened in this turn that wants another one at once. */
 
 	/* identity.c */
 	char *data_dir;
@@ -110,58 +129,94 @@ struct ikada_node {
 	struct peer peers[IKADA_MEMBERS_MAX];
 	uint32_t peer_count;
 	uint32_t self;
-	char *client_address;
-	struct ikada_config config; /* count 0: none yet. */
-	uint64_t cluster_id;
+	char client_address[WIRE_ADDRESS_BYTES + 1];
+	struct ikada_config config; /* The first configuration; count 0: none yet. */
+	uint64_t cluster_id;	    /* 0 until that is durable. */
 
-	/* links.c */
+	/* links.c, handshake.c */
 	struct env_listener *listener;
 	struct list links;
+	struct list gone;
 	uint32_t stranger_count;
-	struct rng rng; /* For backoff. */
+	uint64_t stranger_logged_ns;
+	struct rng rng;	    /* For backoff. */
 	struct buf scratch; /* A frame being encoded. */
 
-	/* drive.c */
-	struct ikada_raft *raft; /* NULL before the first configuration is durable. */
+	/* boot.c */
+	struct ikada_raft *raft; /* NULL before it is known that all members have the first configuration. */
 	void *raft_memory;
 	size_t raft_bytes;
+	bool born_pending; /* The first configuration is written, not yet durable. */
+
+	/* drive.c */
 	struct wal *wal;
 	struct cache cache;
 	uint64_t durable_ticket; /* The last ticket of the core known to be durable. */
 	uint64_t ticket_offset;	 /* The log's tickets are the core's plus this: 1 if the base was put in this boot. */
-	bool born_pending;	 /* The first configuration is written, not yet durable. */
 	struct ikada_effects effects;
-	struct ikada_message *outbox; /* Messages that wait for their tickets, in order. */
+	struct ikada_message *outbox; /* Messages that wait for their tickets, in order: a ring. */
 	size_t outbox_start;
 	size_t outbox_count;
-	struct sent_report *reports; /* Appends encoded in this step, to be reported to the core. */
+	struct sent_report reports[REPORTS_MAX];
+	size_t report_start;
 	size_t report_count;
-	size_t report_at;
+	size_t append_bytes_max; /* Of entries in one message, when there is more than one. */
 	bool stepping;
-	struct op **batch; /* The proposals of the step under way. */
+	struct op **batch; /* Room for BATCH_OPS_MAX: the proposals of the step under way. */
 	size_t batch_count;
 	const struct wire_raft *raft_in; /* The message of the step under way. */
 	uint64_t stamp; /* Of the last entry this node stamped or appended. */
 	uint64_t term;
 	enum ikada_role role;
 	uint64_t leader;
+	uint64_t leader_since_ns; /* Raw: when this leader of this term became known. */
 	uint64_t commit;
 	uint64_t applied;
 	uint64_t last_write_ns; /* Raw: when the log last got something; for seals. */
 	bool sealed;
 
-	/* requests.c */
-	struct list queue;
+	/* requests.c, route.c */
+	struct list queue[2];
+	struct op *put_back; /* The last one put back into the queue of writes, while it is there. */
 	struct list proposed;
+	struct op *last_proposed; /* The last one put into `proposed`, while it is there. */
 	struct list reading;
 	struct list granted;
 	struct list finished;
 	struct list ages;
-	uint64_t next_number;
+	struct list spare; /* Ops of OP_ROOM_BYTES to be used again. */
+	uint32_t spare_count;
+	uint32_t guests_queued;
+	uint64_t next_seq;
 	uint64_t next_read_id;
 	uint64_t op_bytes;
+	/* Own writes went out in these terms, up to these seqs: the newest term, and all before it. */
+	uint64_t placed_term, placed_seq;
+	uint64_t before_term, before_seq;
 	struct buf reply; /* Of the state machine, until it is handed on. */
 };
+
+static inline uint64_t raw_now(const struct ikada_node *node)
+{
+	return node->env->ops->raw_ns(node->env);
+}
+
+static inline uint64_t awake_now(const struct ikada_node *node)
+{
+	return node->env->ops->awake_ns(node->env);
+}
+
+/* The larger ones are refused: an entry must find its place in the room that the log keeps ahead. */
+static inline size_t request_bytes_max(const struct ikada_node *node)
+{
+	uint64_t fits = node->settings.segment_bytes / 8 * 3 - ENTRY_HEADER_BYTES - 8;
+	return fits < ENTRY_PAYLOAD_BYTES_MAX ? (size_t)fits : ENTRY_PAYLOAD_BYTES_MAX;
+}
+
+static inline uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
 
 /* identity.c: makes or opens the directory; false with a line in `error`. */
 bool identity_open(struct ikada_node *node, char *error, size_t error_size);
@@ -170,49 +225,82 @@ char *path_join(struct mem *mem, const char *dir, const char *name);
 /* Parses settings->cluster into node->peers; false with a line in `error`. */
 bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, size_t error_size);
 
+/* boot.c: opens and recovers the log; starts the core if it ever ran. */
+bool boot_open(struct ikada_node *node, char *error, size_t error_size);
+/* Writes the first configuration. Once it is durable the node stands by it for ever. */
+void boot_promise(struct ikada_node *node, const struct ikada_config *config);
+/* True if a write became durable that was the first configuration's. */
+bool boot_promised(struct ikada_node *node);
+/* All members stand by the first configuration. */
+void boot_start(struct ikada_node *node);
+
 /* drive.c */
-bool drive_open(struct ikada_node *node, char *error, size_t error_size);
+void drive_open(struct ikada_node *node);
 void drive_close(struct ikada_node *node);
-void drive_event(struct ikada_node *node, struct ikada_event *event); /* Fills in the clocks. */
-void drive_receive(struct ikada_node *node, const struct wire_raft *in);
-void drive_born(struct ikada_node *node, const struct ikada_config *config);
-void drive_propose(struct ikada_node *node, struct op **ops, size_t count); /* States of the ops tell what came of it. */
-/* Applies what is committed, at most `count` entries; true when there is more. */
-bool drive_apply(struct ikada_node *node, uint64_t count);
+void drive_durable(void *context, uint64_t ticket); /* For the log. */
+void drive_event(struct ikada_node *node, struct ikada_event *event); /* Fills in the clocks. Nothing without a core. */
+void drive_receive(struct ikada_node *node, struct wire_raft *in); /* Shortens it to what the disk has room for. */
+bool drive_busy(const struct ikada_node *node);	  /* The log is writing, or is about to. */
+/* Bytes of entries that are sure to find room on the disk; looks for more when `wanted` is not there. */
+uint64_t drive_room(struct ikada_node *node, uint64_t wanted);
+void drive_propose(struct ikada_node *node, size_t count); /* The first `count` of the batch: accepted or refused. */
+void drive_time(struct ikada_node *node);		   /* A tick if one is due; seals. */
 uint64_t drive_deadline(const struct ikada_node *node);
-void drive_time(struct ikada_node *node); /* TICK if due, seals, flush. */
+bool drive_apply(struct ikada_node *node, uint64_t count); /* Of what is committed; true when there is more. */
 
 /* links.c */
 bool links_open(struct ikada_node *node, char *error, size_t error_size);
 void links_close(struct ikada_node *node);
 uint64_t links_time(struct ikada_node *node); /* Dials, pings, closes what is silent; returns when it wants to run next. */
-struct peer *links_peer(struct ikada_node *node, uint64_t id);
+struct peer *links_peer(struct ikada_node *node, uint64_t id); /* Another member; NULL for self and strangers. */
 /* False when there is no connection or its output is full. */
 bool links_send_frame(struct ikada_node *node, struct peer *peer, const struct buf *frame);
-void links_send(struct ikada_node *node, struct link *link, const struct buf *bytes);
-void links_announce(struct ikada_node *node); /* Tells the configuration over every connection. */
-size_t links_room(const struct peer *peer);
+/* One whole frame of any other kind: in order, never dropped while the connection lasts. */
+void links_send(struct link *link, const struct buf *frame);
+bool links_room(const struct peer *peer); /* There is a connection, and its output is not full. */
+void links_end(struct link *link, bool flush); /* Closes it. The link lives until the next turn. */
+void links_plain(struct link *link, enum wire_type type, const char *text);
+/* Logs what is wrong with a peer, or with a stranger (NULL): once, not in a flood. */
+void links_complain(struct ikada_node *node, struct peer *peer, const char *text);
+
+/* handshake.c */
+void handshake_hello(struct link *link, enum wire_type type);
+/* A frame came on a connection that is not ready, or a WELCOME or REFUSE on one that is. */
+void handshake_frame(struct link *link, const struct wire_frame *frame);
+void handshake_announce(struct ikada_node *node); /* Our cluster id is known now: tells it over every connection. */
+void handshake_consider(struct ikada_node *node); /* Is it time to promise a first configuration, or to start? */
 
 /* requests.c */
 void requests_init(struct ikada_node *node);
 void requests_close(struct ikada_node *node);
-bool requests_route(struct ikada_node *node); /* True if something moved. */
-void requests_forwarded(struct link *link, const struct wire_forward *forward);
-void requests_reply(struct peer *peer, const struct wire_forward_reply *reply);
 void requests_link_closed(struct link *link);
-void requests_granted(struct ikada_node *node, uint64_t first_id, uint64_t count, uint64_t index);
-void requests_reads_refused(struct ikada_node *node, uint64_t first_id, uint64_t count, enum ikada_refusal why);
-void requests_accepted(struct ikada_node *node, struct op *op, uint64_t index, uint64_t term);
-void requests_refused(struct ikada_node *node, struct op *op, enum ikada_refusal why);
+/* Moves an op into a list, as its last. */
+void requests_move(struct ikada_node *node, struct op *op, struct list *list, enum op_state state);
+/* Back to its place among those not yet anywhere. */
+void requests_put_back(struct ikada_node *node, struct op *op);
+struct op *requests_guest(struct link *link, const struct wire_forward *forward);
 /* Tells the outcome at once and frees the op. Only from a turn or a callback of the env. */
 void requests_answer(struct ikada_node *node, struct op *op, enum ikada_outcome outcome, const uint8_t *reply,
 		     size_t size);
-/* The entry is committed; the op that waits for it, or NULL; ops that lost their index are refused. */
-struct op *requests_committed(struct ikada_node *node, uint64_t index, uint64_t term);
+/* A reply to what came over `link`; `outcome` is of enum ikada_outcome, or WIRE_OUTCOME_NOT_LEADER. */
+void requests_tell(struct link *link, uint64_t number, uint8_t outcome, const uint8_t *bytes, size_t size);
+void requests_free(struct ikada_node *node, struct op *op); /* Of which nobody is to hear. */
 /* Gives the op an outcome, to be told in requests_deliver. */
 void requests_finish(struct ikada_node *node, struct op *op, enum ikada_outcome outcome);
-bool requests_serve(struct ikada_node *node);	/* Granted reads whose index is applied. */
-bool requests_deliver(struct ikada_node *node); /* Tells outcomes. */
+bool requests_deliver(struct ikada_node *node); /* Tells outcomes; true when there is more. */
 uint64_t requests_time(struct ikada_node *node); /* Expires; returns the next deadline. */
+
+/* route.c */
+void route(struct ikada_node *node);
+bool route_known(const struct ikada_node *node); /* There is a leader to be asked, it may be this node. */
+uint64_t route_deadline(const struct ikada_node *node);
+void route_forwarded(struct link *link, const struct wire_forward *forward);
+void route_reply(struct peer *peer, const struct wire_forward_reply *reply);
+void route_accepted(struct ikada_node *node, struct op *op, uint64_t index, uint64_t term);
+void route_reads_granted(struct ikada_node *node, uint64_t first_id, uint64_t count, uint64_t index);
+void route_reads_refused(struct ikada_node *node, uint64_t first_id, uint64_t count);
+/* The entry is committed; the op that waits for it, or NULL; ops that lost their index are refused. */
+struct op *route_committed(struct ikada_node *node, uint64_t index, uint64_t term);
+bool route_serve(struct ikada_node *node, uint64_t count); /* Granted reads whose index is applied; true: more. */
 
 #endif

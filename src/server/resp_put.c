@@ -20,24 +20,39 @@ size_t resp_print_integer(char *at, int64_t value)
 	return sizeof digits - first;
 }
 
-/* A type byte, a number, a line end. */
+enum { HEADER_BYTES_MAX = 1 + RESP_INTEGER_BYTES + 2 };
+
+/* Writes a type byte, a number and a line end; returns their size. */
+static size_t print_header(char *at, char type, int64_t value)
+{
+	at[0] = type;
+	size_t size = 1 + resp_print_integer(at + 1, value);
+	at[size++] = '\r';
+	at[size++] = '\n';
+	return size;
+}
+
 static void put_header(struct buf *out, char type, int64_t value)
 {
-	char text[RESP_INTEGER_BYTES + 3];
-	text[0] = type;
-	size_t size = 1 + resp_print_integer(text + 1, value);
-	text[size++] = '\r';
-	text[size++] = '\n';
-	buf_add(out, text, size);
+	char *at = (char *)buf_reserve(out, HEADER_BYTES_MAX);
+	buf_added(out, print_header(at, type, value));
+}
+
+/* Type byte, text, line end. */
+static void put_line(struct buf *out, char type, const char *text)
+{
+	size_t size = strlen(text);
+	char *at = (char *)buf_reserve(out, size + 3);
+	at[0] = type;
+	memcpy(at + 1, text, size);
+	memcpy(at + 1 + size, "\r\n", 2);
+	buf_added(out, size + 3);
 }
 
 void resp_put_status(struct buf *out, const char *text)
 {
-	if (out == NULL)
-		return;
-	buf_add(out, "+", 1);
-	buf_add(out, text, strlen(text));
-	buf_add(out, "\r\n", 2);
+	if (out != NULL)
+		put_line(out, '+', text);
 }
 
 void resp_put_error(struct buf *out, const char *format, ...)
@@ -52,9 +67,7 @@ void resp_put_error(struct buf *out, const char *format, ...)
 	for (char *c = text; *c != '\0'; c++)
 		if (*c == '\r' || *c == '\n')
 			*c = ' ';
-	buf_add(out, "-", 1);
-	buf_add(out, text, strlen(text));
-	buf_add(out, "\r\n", 2);
+	put_line(out, '-', text);
 }
 
 void resp_put_integer(struct buf *out, int64_t value)
@@ -67,9 +80,12 @@ void resp_put_bulk(struct buf *out, const void *bytes, size_t size)
 {
 	if (out == NULL)
 		return;
-	put_header(out, '$', (int64_t)size);
-	buf_add(out, bytes, size);
-	buf_add(out, "\r\n", 2);
+	char *start = (char *)buf_reserve(out, HEADER_BYTES_MAX + size + 2);
+	char *at = start + print_header(start, '$', (int64_t)size);
+	if (size > 0)
+		memcpy(at, bytes, size);
+	memcpy(at + size, "\r\n", 2);
+	buf_added(out, (size_t)(at + size + 2 - start));
 }
 
 void resp_put_text(struct buf *out, const char *text)

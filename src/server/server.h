@@ -8,6 +8,8 @@
 #include "env/env.h"
 #include "ikada/node.h"
 
+#define IKADA_VERSION "0.1.0"
+
 struct server;
 
 struct server_settings {

@@ -10,6 +10,7 @@
  */
 #include "sim/sim_disk.h"
 
+#include "base/buf.h"
 #include "base/check.h"
 
 #include <errno.h>
@@ -222,20 +223,20 @@ int sim_dir_list(struct env *env, const char *path, void (*each)(void *context, 
 	int status = find_dir(host, path, &dir);
 	if (status != 0)
 		return status;
-	struct list *next;
-	for (struct list *at = host->disk.names.next; at != &host->disk.names; at = next) {
-		struct name *name = LIST_OF(at, struct name, at);
-		/* `each` may remove what it is given, but may not make the next one vanish: it stays in use. */
-		next = at->next;
+	/* `each` may change the directory, and may not come back: it gets copies, in the process's memory. */
+	struct buf found;
+	buf_init(&found, env->mem);
+	for (struct list *at = host->disk.names.next; at != &host->disk.names; at = at->next) {
+		const struct name *name = LIST_OF(at, struct name, at);
 		if (name->parent != dir || name->now == NULL)
 			continue;
 		const char *last = strrchr(name->path, '/');
-		name->users++;
-		each(context, last == NULL ? name->path : last + 1);
-		next = at->next;
-		name->users--;
-		forget_unused(host, name);
+		const char *text = last == NULL ? name->path : last + 1;
+		buf_add(&found, text, strlen(text) + 1);
 	}
+	for (size_t at = 0; at < buf_size(&found); at += strlen((const char *)buf_at(&found) + at) + 1)
+		each(context, (const char *)buf_at(&found) + at);
+	buf_free(&found);
 	return 0;
 }
 

@@ -13,6 +13,7 @@ enum { SECTOR_BYTES = 512 };
 
 struct undo {
 	uint32_t sector;
+	bool stuck; /* A sync failed on it: it counts as clean, and no later sync writes it. */
 	uint8_t bytes[SECTOR_BYTES];
 };
 

@@ -87,7 +87,7 @@ bool sim_host_running(const struct sim_host *host);
 struct env *sim_host_env(struct sim_host *host); /* NULL when not running. */
 /*
  * Runs fn(context) as code of the host's process: it may use the env and call fatal; output is sent afterwards and a
- * turn follows. False when the process ended inside (fatal, or crashed by the owner).
+ * turn follows. False when the process ended inside (fatal, or crashed by the owner). Not from the host's own code.
  */
 bool sim_host_run(struct sim_host *host, void (*fn)(void *context), void *context);
 
@@ -149,6 +149,13 @@ void sim_disk_each(struct sim_host *host, void (*each)(void *context, const char
 void sim_disk_wipe(struct sim_host *host);
 
 /* ---- Network ---- */
+
+/*
+ * Streams are as TCP: what is written by stream_write arrives in order, split anywhere. A frame (stream_write_frame)
+ * may be lost, come twice, or come in another order than other frames, but whole: it is put into the stream of bytes
+ * only where one stream_write ends and the next begins, and after all that was written before it. So on a stream with
+ * frames each stream_write must be of whole messages.
+ */
 
 /* Of the way from one host to another. Applies to what is sent from now on. */
 struct sim_link {

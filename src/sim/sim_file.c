@@ -3,6 +3,9 @@
  *
  * A write_sync reaches the disk when its time has come, whether the process is awake or not: its range, in whole
  * sectors, and the size it needs are durable then. If the process ends before, some of it may have been written.
+ *
+ * A sync that fails leaves what it was to write as real systems do: readable, held to be clean, and not on the disk. A
+ * second sync then succeeds, and a crash still loses it, unless it was written again.
  */
 #include "sim/sim_disk.h"
 
@@ -100,8 +103,10 @@ static bool has_room(const struct inode *inode, uint64_t size)
 /* Before a sector is written without a sync. */
 static void save(struct inode *inode, uint32_t sector)
 {
-	if (inode->undo_of[sector] != 0)
+	if (inode->undo_of[sector] != 0) {
+		inode->undos[inode->undo_of[sector] - 1].stuck = false;
 		return;
+	}
 	if (inode->undo_count == inode->undo_room) {
 		inode->undo_room = inode->undo_room == 0 ? 16 : inode->undo_room * 2;
 		inode->undos =
@@ -109,6 +114,7 @@ static void save(struct inode *inode, uint32_t sector)
 	}
 	struct undo *undo = &inode->undos[inode->undo_count++];
 	undo->sector = sector;
+	undo->stuck = false;
 	memcpy(undo->bytes, inode->bytes + (uint64_t)sector * SECTOR_BYTES, SECTOR_BYTES);
 	inode->undo_of[sector] = inode->undo_count;
 }
@@ -149,12 +155,36 @@ static void write_durably(struct inode *inode, const uint8_t *bytes, uint64_t si
 		inode->durable_size = offset + size;
 }
 
+/* What a sync does: all that is not held to be clean becomes durable. */
 static void settle_all(struct inode *inode)
+{
+	uint32_t kept = 0;
+	for (uint32_t i = 0; i < inode->undo_count; i++) {
+		inode->undo_of[inode->undos[i].sector] = 0;
+		if (!inode->undos[i].stuck)
+			continue;
+		if (kept != i)
+			inode->undos[kept] = inode->undos[i];
+		kept++;
+		inode->undo_of[inode->undos[i].sector] = kept;
+	}
+	inode->undo_count = kept;
+	inode->durable_size = inode->size;
+}
+
+static void forget_undos(struct inode *inode)
 {
 	for (uint32_t i = 0; i < inode->undo_count; i++)
 		inode->undo_of[inode->undos[i].sector] = 0;
 	inode->undo_count = 0;
 	inode->durable_size = inode->size;
+}
+
+/* A sync has failed. */
+static void stick_all(struct inode *inode)
+{
+	for (uint32_t i = 0; i < inode->undo_count; i++)
+		inode->undos[i].stuck = true;
 }
 
 void sim_inode_crash(struct inode *inode, enum crash_mode mode)
@@ -165,7 +195,7 @@ void sim_inode_crash(struct inode *inode, enum crash_mode mode)
 		const struct undo *undo = &inode->undos[i];
 		bool kept = mode == CRASH_ALL_KEPT || (mode == CRASH_PREFIX && i < prefix) ||
 			    (mode == CRASH_EACH && rng_chance(rng, 500000));
-		if (kept)
+		if (kept && !undo->stuck)
 			continue;
 		memcpy(inode->bytes + (uint64_t)undo->sector * SECTOR_BYTES, undo->bytes, SECTOR_BYTES);
 		inode->host->sim->counters.sectors_lost++;
@@ -177,7 +207,7 @@ void sim_inode_crash(struct inode *inode, enum crash_mode mode)
 			set_size(inode, inode->durable_size);
 		}
 	}
-	settle_all(inode);
+	forget_undos(inode);
 }
 
 static uint64_t sync_time(struct sim_host *host)
@@ -328,8 +358,10 @@ int sim_file_allocate(struct env_file *file, uint64_t size)
 
 int sim_file_sync(struct env_file *file)
 {
-	if (sim_disk_fails(file->host))
+	if (sim_disk_fails(file->host)) {
+		stick_all(file->inode);
 		return -EIO;
+	}
 	sim_disk_takes_time(file->host);
 	settle_all(file->inode);
 	return 0;
@@ -361,14 +393,19 @@ void sim_io_reach(struct event *event)
 	struct sim_host *host = event->host;
 	struct inode *inode = io->file->inode;
 	io->status = may_write(io->file, io->offset + io->size);
+	if (io->status == -EIO) {
+		/* The sync failed, not the write. */
+		if (has_room(inode, io->offset + io->size))
+			write_unsynced(inode, io->bytes, io->size, io->offset);
+		stick_all(inode);
+	}
 	if (io->status == 0) {
 		write_durably(inode, io->bytes, io->size, io->offset);
 		host->sim->counters.disk_writes++;
 		host->sim->counters.disk_syncs++;
 	}
 	io->reached = true;
-	uint32_t sum = crc32c(0, io->bytes, io->size < 64 ? io->size : 64);
-	sim_note(host->sim, host, "wrote", 5, io->size, sum);
+	sim_note(host, NOTE_WROTE, NULL, io->size, crc32c(0, io->bytes, io->size));
 	sim_tell(host, event);
 }
 

@@ -67,8 +67,6 @@ static void wake_at(struct env *env, uint64_t at)
 {
 	struct sim_host *host = host_of(env);
 	host->deadline = at > host->raw_now ? at : host->raw_now;
-	if (at != NEVER && host->sim->frame == NULL)
-		sim_host_arm(host);
 }
 
 static const struct env_ops ops = {
@@ -213,7 +211,8 @@ struct env *sim_host_start(struct sim_host *host)
 	host->deadline = NEVER;
 	host->debt = 0;
 	host->was_late = false;
-	sim_note(host->sim, host, "starts", 3, 0, 0);
+	host->free_at = host->sim->now;
+	sim_note(host, NOTE_STARTS, NULL, 0, 0);
 	return &host->env;
 }
 
@@ -239,7 +238,7 @@ void sim_host_end(struct sim_host *host, enum sim_crash how)
 		host->env.turn = NULL;
 		host->turn_due = false;
 		host->running = false;
-		sim_note(host->sim, host, "ends", 4, (uint64_t)how, 0);
+		sim_note(host, NOTE_ENDS, NULL, 0, (uint32_t)how);
 	}
 	if (how != SIM_KILL)
 		sim_disk_crash(host);
@@ -260,6 +259,10 @@ size_t sim_host_stop(struct sim_host *host)
 {
 	CHECK(host->running && (host->sim->frame == NULL || host->sim->frame->host != host));
 	size_t left = host->mem.bytes;
+	for (const struct list *at = host->streams.next; at != &host->streams; at = at->next) {
+		if (LIST_OF(at, struct env_stream, at)->state != STREAM_LINGERING)
+			left += sizeof(struct env_stream);
+	}
 	sim_host_end(host, SIM_KILL);
 	return left;
 }
@@ -279,14 +282,7 @@ uint64_t sim_host_time_of(const struct sim_host *host, uint64_t raw)
 		target = (uint64_t)1 << 62;
 	if (host->rate == (uint64_t)1 << 32)
 		return host->clock_time + target;
-	/* The inverse is a little too small; what is missing is added, once or twice. */
-	uint64_t passed = (uint64_t)((unsigned __int128)target * (UINT64_MAX / host->rate) >> 32);
-	for (;;) {
-		uint64_t reached = (uint64_t)((unsigned __int128)passed * host->rate >> 32);
-		if (reached >= target)
-			return host->clock_time + passed;
-		passed += target - reached;
-	}
+	return host->clock_time + (uint64_t)((((unsigned __int128)target << 32) + host->rate - 1) / host->rate);
 }
 
 void sim_host_set_rate(struct sim_host *host, uint32_t rate_ppm)

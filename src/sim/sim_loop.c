@@ -58,6 +58,7 @@ void sim_destroy(struct sim *sim)
 	sim_pool_free(sim);
 	struct mem mem = sim->mem;
 	mem_free(&mem, sim->heap);
+	mem_free(&mem, sim->scratch);
 	mem_free(&mem, sim);
 }
 
@@ -104,17 +105,43 @@ static inline uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 29;
 }
 
-void sim_note(struct sim *sim, const struct sim_host *host, const char *what, uint64_t kind, uint64_t size, uint64_t sum)
+static void trace(const struct sim_host *host, enum note note, const struct sim_host *other, uint64_t size, uint32_t sum)
 {
+	static const char *const names[] = {
+		[NOTE_STARTS] = "starts",
+		[NOTE_ENDS] = "ends",
+		[NOTE_FATAL] = "fatal",
+		[NOTE_WAKES] = "wakes up",
+		[NOTE_WROTE] = "disk wrote",
+		[NOTE_CONNECTS] = "connects to",
+		[NOTE_CONNECT_ARRIVES] = "has a connect from",
+		[NOTE_OPENS] = "is connected to",
+		[NOTE_BYTES] = "gets bytes from",
+		[NOTE_FRAME] = "gets a frame from",
+		[NOTE_FRAME_LOST] = "loses a frame from",
+		[NOTE_END] = "gets the end from",
+		[NOTE_RESET] = "loses a connection with",
+		[NOTE_CUT] = "is cut from sending to",
+		[NOTE_HEALED] = "is healed with",
+	};
+	const struct sim *sim = host->sim;
+	char text[240];
+	int n = snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64 " ms %s %s%s%s", sim->now / 1000000,
+			 sim->now % 1000000, host->name, names[note], other != NULL ? " " : "",
+			 other != NULL ? other->name : "");
+	if (size != 0 || sum != 0)
+		snprintf(text + n, sizeof text - (size_t)n, ", %" PRIu64 " bytes, sum %08" PRIx32, size, sum);
+	sim->hooks.on_trace(sim->hooks.context, text);
+}
+
+void sim_note(const struct sim_host *host, enum note note, const struct sim_host *other, uint64_t size, uint32_t sum)
+{
+	struct sim *sim = host->sim;
 	uint64_t hash = mix(sim->hash, sim->now);
-	hash = mix(hash, kind << 56 ^ host->id << 32 ^ sum);
-	sim->hash = mix(hash, size);
-	if (sim->hooks.on_trace != NULL) {
-		char text[200];
-		snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64 " ms %s %s %" PRIu64 " %08" PRIx64,
-			 sim->now / 1000000, sim->now % 1000000, host->name, what, size, sum);
-		sim->hooks.on_trace(sim->hooks.context, text);
-	}
+	hash = mix(hash, (uint64_t)note << 56 ^ (uint64_t)host->number << 48 ^ size << 32 ^ sum);
+	sim->hash = mix(hash, size << 8 ^ (other != NULL ? other->number + 1 : 0));
+	if (sim->hooks.on_trace != NULL)
+		trace(host, note, other, size, sum);
 }
 
 static bool in_a_frame(const struct sim_host *host)
@@ -152,7 +179,7 @@ static void rouse(struct sim_host *host)
 		host->was_late = true;
 		host->free_at = sim->now + rng_range(&host->rng_turn, 1, host->settings.late_max_ns);
 	}
-	if (sim->now >= host->free_at)
+	if (sim->now >= host->free_at && sim->stepping)
 		list_push(&sim->ready, &host->ready);
 	else
 		sim_host_arm(host);
@@ -184,12 +211,13 @@ static void owner_reach(struct sim *sim, struct event *event)
 {
 	struct owner_event owner = *LIST_OF(event, struct owner_event, event);
 	sim_give(sim, event, sizeof owner);
-	sim->counters.events++;
 	owner.fn(owner.context);
 }
 
 static void reach(struct sim *sim, struct event *event)
 {
+	if (event->kind != EVENT_WAKE)
+		sim->counters.events++;
 	switch (event->kind) {
 	case EVENT_OWNER:
 		owner_reach(sim, event);
@@ -203,49 +231,11 @@ static void reach(struct sim *sim, struct event *event)
 	case EVENT_CHUNK:
 		sim_chunk_reach(event);
 		return;
-	case EVENT_SYN:
-		sim_syn_reach(event);
-		return;
-	case EVENT_OPENED:
-		sim_opened_reach(event);
-		return;
 	case EVENT_IO:
 		sim_io_reach(event);
 		return;
-	case EVENT_READ:
-	case EVENT_DRAINED:
-	case EVENT_CLOSED:
-		sim_tell(event->host, event);
-		return;
-	}
-}
-
-static void hear(struct event *event)
-{
-	switch (event->kind) {
-	case EVENT_READ:
-		sim_tell_read(event);
-		return;
-	case EVENT_SYN:
-		sim_tell_accept(event);
-		return;
-	case EVENT_OPENED:
-		sim_tell_opened(event);
-		return;
-	case EVENT_DRAINED:
-		sim_tell_drained(event);
-		return;
-	case EVENT_CLOSED:
-		sim_tell_closed(event);
-		return;
-	case EVENT_IO:
-		sim_io_done(event);
-		return;
-	case EVENT_OWNER:
-	case EVENT_WAKE:
-	case EVENT_TIMEOUT:
-	case EVENT_CHUNK:
-		CHECK(!"an event that no process hears");
+	case EVENT_NEWS:
+		CHECK(!"news in the heap");
 	}
 }
 
@@ -257,8 +247,10 @@ static void serve(void *context)
 	while (!list_empty(&host->inbox)) {
 		struct event *event = LIST_OF(host->inbox.next, struct event, inbox);
 		list_remove(&event->inbox);
-		sim->counters.events++;
-		hear(event);
+		if (event->kind == EVENT_IO)
+			sim_io_done(event);
+		else
+			sim_stream_hear(event);
 	}
 	host->turn_due = false;
 	if (host->env.turn != NULL) {
@@ -290,7 +282,7 @@ static bool call(struct sim_host *host, void (*fn)(void *context), void *context
 	sim_host_end(host, sim->ended_how);
 	if (fatal) {
 		sim->counters.fatals++;
-		sim_note(sim, host, "fatal", 1, 0, 0);
+		sim_note(host, NOTE_FATAL, NULL, 0, 0);
 		if (sim->hooks.on_fatal != NULL)
 			sim->hooks.on_fatal(sim->hooks.context, host, sim->text);
 	}
@@ -306,17 +298,23 @@ static void flush(struct sim_host *host, uint64_t time)
 	}
 }
 
+/* The process looks at the clock: a deadline that has passed is done with, and the lateness counted. */
+static void look_at_clock(struct sim_host *host)
+{
+	host->raw_now = sim_host_raw(host);
+	if (host->deadline > host->raw_now)
+		return;
+	host->lateness += host->raw_now - host->deadline;
+	host->deadline = NEVER;
+	host->sim->counters.events++;
+}
+
 static void wake_up(struct sim_host *host)
 {
 	struct sim *sim = host->sim;
 	host->was_late = false;
-	host->raw_now = sim_host_raw(host);
-	if (host->deadline <= host->raw_now) {
-		host->lateness += host->raw_now - host->deadline;
-		host->deadline = NEVER;
-		sim->counters.events++;
-	}
-	sim_note(sim, host, "wakes", 2, 0, 0);
+	look_at_clock(host);
+	sim_note(host, NOTE_WAKES, NULL, 0, 0);
 	if (!call(host, serve, host))
 		return;
 	uint64_t busy = rng_range(&host->rng_turn, host->settings.turn_min_ns, host->settings.turn_max_ns);
@@ -331,12 +329,10 @@ static void wake_up(struct sim_host *host)
 bool sim_host_run(struct sim_host *host, void (*fn)(void *context), void *context)
 {
 	struct sim *sim = host->sim;
-	CHECK(host->running);
-	host->raw_now = sim_host_raw(host);
+	CHECK(host->running && !in_a_frame(host));
+	look_at_clock(host);
 	if (!call(host, fn, context))
 		return false;
-	if (in_a_frame(host))
-		return true;
 	uint64_t time = sim->now + host->debt;
 	host->debt = 0;
 	if (host->free_at < time)
@@ -354,6 +350,7 @@ bool sim_step(struct sim *sim)
 	if (sim->heap_size == 0)
 		return false;
 	sim->now = sim->heap[0].time;
+	sim->stepping = true;
 	while (sim->heap_size > 0 && sim->heap[0].time == sim->now)
 		reach(sim, sim_event_pop(sim));
 	while (!list_empty(&sim->ready)) {
@@ -361,6 +358,7 @@ bool sim_step(struct sim *sim)
 		list_remove(&host->ready);
 		wake_up(host);
 	}
+	sim->stepping = false;
 	return true;
 }
 

@@ -15,19 +15,15 @@
 #include <setjmp.h>
 
 #define NEVER UINT64_MAX
-enum { NOWHERE = 0xffffffff, SCRATCH_BYTES = 65536, POOL_CLASSES = 12 };
+enum { NOWHERE = 0xffffffff, POOL_CLASSES = 12 };
 
 enum event_kind {
-	EVENT_OWNER,   /* The owner's function. System level only, like the next two. */
+	EVENT_OWNER,   /* The owner's function. System level only, like the next three. */
 	EVENT_WAKE,    /* A process may have to wake up. */
 	EVENT_TIMEOUT, /* Of a connection. */
-	EVENT_CHUNK,   /* A chunk arrives; the process hears EVENT_READ. */
-	EVENT_SYN,     /* A connect arrives; the process hears of it by the same event. */
-	EVENT_OPENED,  /* Its answer arrives. */
-	EVENT_READ,    /* There is something to read. */
-	EVENT_DRAINED,
-	EVENT_CLOSED,
-	EVENT_IO, /* A write reaches the disk. */
+	EVENT_CHUNK,   /* Something sent over a connection arrives. */
+	EVENT_NEWS,    /* A process hears what happened to one of its streams. Never in the heap. */
+	EVENT_IO,      /* A write reaches the disk; then its process hears of it. */
 };
 
 struct event {
@@ -36,6 +32,25 @@ struct event {
 	enum event_kind kind;
 	struct sim_host *host; /* Whose process hears of it; NULL: none. */
 	struct list inbox;
+};
+
+/* What stands in traces and in the hash. */
+enum note {
+	NOTE_STARTS,
+	NOTE_ENDS,
+	NOTE_FATAL,
+	NOTE_WAKES,
+	NOTE_WROTE,
+	NOTE_CONNECTS,
+	NOTE_CONNECT_ARRIVES,
+	NOTE_OPENS,
+	NOTE_BYTES,
+	NOTE_FRAME,
+	NOTE_FRAME_LOST,
+	NOTE_END,
+	NOTE_RESET,
+	NOTE_CUT,
+	NOTE_HEALED,
 };
 
 struct heap_slot {
@@ -65,6 +80,7 @@ struct sim {
 	struct heap_slot *heap;
 	uint32_t heap_size, heap_room;
 	struct list ready; /* Hosts that wake up at the end of this instant. */
+	bool stepping;
 	struct frame *frame;
 	struct sim_hooks hooks;
 	struct sim_counters counters;
@@ -81,7 +97,8 @@ struct sim {
 	enum sim_crash ended_how; /* Why a frame was left. */
 	bool ended_fatal;
 	char text[1024]; /* Of the fatal error. */
-	uint8_t scratch[SCRATCH_BYTES];
+	uint8_t *scratch; /* What a process receives in one call. */
+	size_t scratch_room;
 };
 
 struct disk {
@@ -139,8 +156,8 @@ void sim_pool_free(struct sim *sim);
 
 /* The host's process is to hear of `event`. */
 void sim_tell(struct sim_host *host, struct event *event);
-/* Into the hash, and the trace when there is one. */
-void sim_note(struct sim *sim, const struct sim_host *host, const char *what, uint64_t kind, uint64_t size, uint64_t sum);
+/* Into the hash, and the trace when there is one. `sum` is of the bytes concerned, `other` the host at the other end. */
+void sim_note(const struct sim_host *host, enum note note, const struct sim_host *other, uint64_t size, uint32_t sum);
 void sim_host_arm(struct sim_host *host);
 _Noreturn void sim_leave(struct sim *sim, enum sim_crash how, bool fatal);
 
@@ -175,39 +192,55 @@ int sim_dir_rename(struct env *env, const char *from, const char *to);
 int sim_dir_unlink(struct env *env, const char *path);
 int sim_dir_sync(struct env *env, const char *path);
 
-/* ---- sim_net.c: links and how connections come and go ---- */
+/* ---- sim_net.c: links, and how connections come and go ---- */
 
-enum stream_state { STREAM_NONE, STREAM_OPENING, STREAM_ACCEPTING, STREAM_OPEN, STREAM_DEAD };
+enum stream_state {
+	STREAM_NONE,	  /* The far end of a connect that has not arrived yet. */
+	STREAM_OPENING,	  /* The process connects. */
+	STREAM_ACCEPTING, /* The system has accepted it, the process has not heard of it. */
+	STREAM_OPEN,
+	STREAM_BROKEN,	  /* Over: nothing is left but to tell `closed`. */
+	STREAM_LINGERING, /* The process has closed it; output and its end are still to leave. */
+	STREAM_DEAD,	  /* Of this end nothing is left. The system answers what arrives with a reset. */
+};
 
+/* One end of a connection: the way out of it, and what has come in. */
 struct env_stream {
 	struct sim_conn *conn;
-	struct sim_host *host;
+	struct sim_host *host; /* NULL for the far end of a connect to nowhere. */
 	const struct env_stream_events *events;
 	void *context;
 	enum stream_state state;
 	bool paused;
-	bool waited;	/* Output has had to wait since `drained` was last due. */
-	bool fin_sent;	/* The end was put into the output. */
-	bool broken;	/* Only `closed` is left to come. */
-	bool held_open; /* The answer to a connect waits for the link. */
-	int status;	/* For EVENT_CLOSED. */
-	struct list at; /* In host->streams, while not dead. */
-	struct list dirty;
-	/* Output: chunks not yet sent, those on their way in order (or arrived and unread), frames on their way. */
-	struct list output, flight, frames;
-	size_t pending, in_flight;
-	uint64_t last_arrival;
-	struct event opened, read, drained, closed;
+	bool waited;	 /* Output has had to wait: `drained` is owed when it has left. */
+	bool drained;	 /* The process is to hear that. */
+	bool reset_sent; /* The other end will hear of a reset. */
+	bool in_message; /* What has come in ends inside something written, or the connect is not answered. */
+	int status;	 /* While broken. */
+	struct event news;
+	struct list at;	   /* In host->streams, unless none or dead. */
+	struct list dirty; /* In host->dirty. */
+
+	struct list output; /* Chunks that have not left. */
+	struct list flight; /* Ordered chunks on their way. Only the first one's event is set; while held, none is. */
+	struct list frames; /* Frames on their way. */
+	size_t pending;	    /* Bytes in `output`. */
+	size_t in_flight;   /* Bytes that left and were not read. */
+	size_t withheld;    /* Of these: read, but the word of it does not come through a cut. */
+	uint64_t written;   /* Ordered bytes in all. */
+
+	struct list input; /* Chunks that arrived, in the order in which they will be read. */
+	struct list early; /* Frames that arrived, and may not be read yet. */
+	uint64_t arrived;  /* Ordered bytes in all. */
 };
 
 struct sim_conn {
 	struct sim *sim;
-	struct list at; /* In sim->conns or sim->graveyard. */
-	struct env_stream ends[2];
+	struct list at;		       /* In sim->conns or sim->graveyard. */
+	struct env_stream ends[2];     /* The one that connected, the one that was accepted. */
 	struct env_listener *listener; /* While accepting. */
-	struct event timeout;
-	uint64_t number;
-	bool held_syn;
+	struct event timeout;	       /* Of the connect; later of a cut. */
+	int timeout_status;	       /* Of the connect. */
 	char port[8];
 };
 
@@ -219,7 +252,7 @@ struct env_listener {
 	char port[8];
 };
 
-static inline struct env_stream *stream_peer(struct env_stream *stream)
+static inline struct env_stream *stream_peer(const struct env_stream *stream)
 {
 	return &stream->conn->ends[stream == stream->conn->ends ? 1 : 0];
 }
@@ -229,26 +262,16 @@ static inline bool link_is_cut(const struct sim_host *from, const struct sim_hos
 	return from->sim->cut[from->number][to->number];
 }
 
-static inline struct sim_link *link_between(const struct sim_host *from, const struct sim_host *to)
-{
-	return &from->sim->links[from->number][to->number];
-}
-
 uint64_t sim_delay(struct sim_host *from, const struct sim_host *to, size_t size);
-/* The connection is over for this end: `closed` follows at `time`. What was on its way to it is lost. */
-void sim_stream_reset(struct env_stream *stream, int status, uint64_t time);
-/* The end is dead from now on; nothing is sent. */
+/* The connection is over for this end; `closed` is told. Unless the status is 0, what it sent is lost. */
+void sim_stream_reset(struct env_stream *stream, int status);
+/* The end is dead from now on. Keeps what is in flight. */
 void sim_stream_bury(struct env_stream *stream);
-void sim_conn_check(struct sim_conn *conn); /* To the graveyard when both ends are dead. */
-void sim_reap(struct sim *sim);
+void sim_reap(struct sim *sim); /* Frees connections with two dead ends. */
 void sim_net_end(struct sim_host *host, enum sim_crash how); /* Of the process. */
 void sim_net_free(struct sim *sim);
-void sim_syn_reach(struct event *event);
-void sim_opened_reach(struct event *event);
+void sim_connect_arrives(struct env_stream *far); /* At the host of its far end. */
 void sim_timeout_reach(struct event *event);
-void sim_tell_accept(struct event *event);
-void sim_tell_opened(struct event *event);
-void sim_tell_closed(struct event *event);
 int sim_listen(struct env *env, const char *address, const struct env_accept_events *events, void *context,
 	       struct env_listener **listener);
 void sim_listener_close(struct env_listener *listener);
@@ -257,25 +280,33 @@ struct env_stream *sim_connect(struct env *env, const char *address, const struc
 void sim_stream_attach(struct env_stream *stream, const struct env_stream_events *events, void *context);
 void sim_stream_close(struct env_stream *stream, bool flush);
 
-/* ---- sim_stream.c: the bytes on them ---- */
+/* ---- sim_stream.c: what is sent over them ---- */
 
-void sim_stream_init(struct env_stream *stream, struct sim_conn *conn, struct sim_host *host, enum stream_state state);
+enum chunk_kind {
+	CHUNK_CONNECT,
+	CHUNK_ANSWER, /* To a connect. */
+	CHUNK_BYTES,
+	CHUNK_FRAME,
+	CHUNK_END, /* With status 0 after what was sent before, else at once. */
+};
+
+void sim_stream_init(struct env_stream *stream, struct sim_conn *conn, struct sim_host *host);
 void sim_stream_write(struct env_stream *stream, const void *bytes, size_t size);
 void sim_stream_write_frame(struct env_stream *stream, const void *bytes, size_t size);
 size_t sim_stream_pending(const struct env_stream *stream);
 void sim_stream_pause(struct env_stream *stream, bool paused);
-/* Ends the output: an end-of-stream chunk that tells the peer `status`. */
-void sim_stream_end_output(struct env_stream *stream, int status);
+/* Sends what has no bytes, CONNECT, ANSWER or END, behind everything in flight, at `time`. */
+void sim_stream_send(struct env_stream *stream, enum chunk_kind kind, int status, uint64_t time);
+void sim_stream_end_output(struct env_stream *stream); /* The last of the output is an end. */
 /* What was written since the last turn leaves at `time`. */
 void sim_stream_flush(struct env_stream *stream, uint64_t time);
-/* Sends what the window and the link allow. */
-void sim_stream_pump(struct env_stream *stream, uint64_t time);
-void sim_stream_release_held(struct env_stream *stream); /* The link of its output was healed. */
-void sim_stream_drop_output(struct env_stream *stream);  /* Not yet sent. */
-bool sim_stream_drop_flight(struct env_stream *stream);	 /* On its way from here; true when there was something unread. */
+void sim_stream_release(struct env_stream *stream); /* A way between the two ends was healed. */
+void sim_stream_drop_output(struct env_stream *stream);
+void sim_stream_drop_flight(struct env_stream *stream); /* On its way from here. */
+void sim_stream_drop_input(struct env_stream *stream);
+void sim_stream_skip_input(struct env_stream *stream); /* As if it was read. */
 void sim_chunk_reach(struct event *event);
-void sim_tell_read(struct event *event);
-void sim_tell_drained(struct event *event);
+void sim_stream_hear(struct event *event);
 
 /* ---- Draws ---- */
 

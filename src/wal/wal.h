@@ -5,6 +5,11 @@
  * Order: what is put is written in the order of the calls, in batches; one batch is in flight at a time, and the next is
  * issued only when it is durable. A failed write or sync is final: env fatal, nothing is acknowledged.
  * One thread. Nothing here calls back inside a put or a flush.
+ *
+ * Room: segments are made ahead, with all their room on the disk. When the disk is full, wal_room falls to 0 while a
+ * segment's worth is still left for what cannot be refused: terms and votes, bases, seals, received entries, the batch
+ * that each open writes. Room is looked for again every second. When that reserve is used up too, it is env fatal with
+ * a line that says so; a caller that drops received entries while wal_room is 0 does not get there soon.
  */
 #ifndef IKADA_WAL_WAL_H
 #define IKADA_WAL_WAL_H
@@ -19,7 +24,7 @@ struct wal;
 
 struct wal_settings {
 	const char *dir;	/* Of the segments, made if missing. */
-	uint64_t segment_bytes; /* A multiple of 4096, at least 64 KiB; 64 MiB is usual. */
+	uint64_t segment_bytes; /* A multiple of 4096, 64 KiB to 1 GiB; 64 MiB is usual. May change between opens. */
 	uint64_t batch_bytes_max; /* A batch is closed at this size, or after its first record. */
 	/* All tickets up to `ticket` are durable. Called from the completion of a write. */
 	void (*durable)(void *context, uint64_t ticket);
@@ -46,28 +51,39 @@ struct wal_replay {
 	void (*entry)(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size);
 };
 
+/* The largest encoded entry that a log of such segments takes. */
+static inline uint64_t wal_entry_bytes_max(uint64_t segment_bytes)
+{
+	return segment_bytes - 3 * 4096;
+}
+
+/* The largest configuration of a base. */
+#define WAL_CONFIG_BYTES_MAX ((size_t)16 * 1024)
+
 /*
  * Opens or creates the log and recovers it. Blocks. On return everything recovered is durable (a batch of a new epoch
  * was written and synced). Returns NULL, with one clear line in `error`, for a log that cannot be trusted: corruption
- * before the tail, an unknown format, a gap, a failing disk.
+ * before the tail, an unknown format, a gap, a failing disk; or when there is no room for that one batch.
+ * Only one process at a time: the caller holds a lock.
  */
 struct wal *wal_open(struct env *env, const struct wal_settings *settings, const struct wal_replay *replay,
 		     struct wal_state *state, char *error, size_t error_size);
 
-/* Frees. A write in flight must have completed. */
+/* Frees. A write in flight must have completed. What was put and not flushed is lost. */
 void wal_close(struct wal *wal);
 
 /* Each put copies. Groups are 0 today. */
 void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote);
-void wal_put_entries(struct wal *wal, const uint8_t *entries, size_t size); /* Whole encoded entries, ascending. */
+/* Whole encoded entries, ascending by one. One larger than wal_entry_bytes_max is env fatal: the caller refuses it. */
+void wal_put_entries(struct wal *wal, const uint8_t *entries, size_t size);
 void wal_put_base(struct wal *wal, uint32_t group, uint64_t index, uint64_t term, const uint8_t *config,
 		  size_t config_size);
-/* Everything put so far belongs to tickets up to this one. */
+/* Everything put so far belongs to tickets up to this one. Something was put since the last flush. */
 void wal_put_ticket(struct wal *wal, uint64_t ticket);
-/* The highest commit known; goes into the header of the next batch, never causes one. */
+/* The highest commit known, of entries that were put; goes into the header of a batch, never causes one. */
 void wal_note_commit(struct wal *wal, uint32_t group, uint64_t commit);
 
-/* If no batch is in flight and something is put, issues the next batch. */
+/* If no batch is in flight and something is put, issues the next batch. Called in each turn. */
 void wal_flush(struct wal *wal);
 /* If nothing is in flight or put, and the last batch was not a seal, issues a seal: an empty batch that proves the last. */
 void wal_seal(struct wal *wal);

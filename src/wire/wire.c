@@ -4,6 +4,9 @@
 #include "base/crc32c.h"
 #include "base/entry.h"
 
+/* Terms, indices, rounds and times stay far below; above, the arithmetic of an honest receiver would overflow. */
+#define FIELD_MAX (UINT64_MAX / 4)
+
 /* What the frame's checksum covers of a body. */
 static size_t covered(uint16_t type, size_t body_size)
 {
@@ -186,6 +189,16 @@ void wire_put_raft(struct buf *out, uint64_t cluster_id, const struct ikada_mess
 	end(out, at);
 }
 
+/* The checksum does not cover it, and replicas are to be the same to the last byte. */
+static bool padding_is_zero(const struct entry *entry)
+{
+	size_t padding = entry_bytes(entry->length) - ENTRY_HEADER_BYTES - entry->length;
+	for (size_t i = 0; i < padding; i++)
+		if (entry->payload[entry->length + i] != 0)
+			return false;
+	return true;
+}
+
 /* Walks the entries of an append, checks them, and gathers their runs of terms. */
 static bool get_entries(const struct wire_frame *frame, struct wire_raft *raft)
 {
@@ -197,7 +210,7 @@ static bool get_entries(const struct wire_frame *frame, struct wire_raft *raft)
 		struct entry entry;
 		size_t size = entry_decode(raft->entries + at, raft->entries_size - at, &entry);
 		if (size == 0 || entry.index != index + 1 || entry.group != frame->group || entry.term < term ||
-		    entry.term == 0 || entry.term > m->term)
+		    entry.term == 0 || entry.term > m->term || !padding_is_zero(&entry))
 			return false;
 		if (raft->run_count == 0 || entry.term != term) {
 			if (raft->run_count == WIRE_RUNS_MAX)
@@ -225,9 +238,12 @@ bool wire_get_raft(const struct wire_frame *frame, struct wire_raft *raft)
 	uint64_t *const fields[] = {&m->from,	    &m->to,	    &m->term,	    &m->round,	     &m->sent_ns,
 				    &m->prev_index, &m->prev_term,  &m->last_index, &m->last_term,   &m->commit,
 				    &m->match_index, &m->verified_index, &m->conflict_index, &m->conflict_term};
-	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+	bool absurd = false;
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
 		*fields[i] = read_u64(&r);
-	if (r.failed || kind < IKADA_PREVOTE || kind > IKADA_APPEND_REPLY || granted > 1 || rejected > 1)
+		absurd |= i > 1 && *fields[i] > FIELD_MAX;
+	}
+	if (r.failed || absurd || kind < IKADA_PREVOTE || kind > IKADA_APPEND_REPLY || granted > 1 || rejected > 1)
 		return false;
 	m->kind = (enum ikada_message_kind)kind;
 	m->granted = granted == 1;

@@ -48,6 +48,7 @@ enum {
 	WIRE_ADDRESS_BYTES = 255,
 };
 #define WIRE_BODY_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define WIRE_REPLY_BYTES_MAX (WIRE_BODY_BYTES_MAX - 64) /* Of the reply in a FORWARD_REPLY. */
 
 struct wire_frame {
 	uint16_t type;

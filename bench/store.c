@@ -1,0 +1,137 @@
+/*
+ * What the store costs: nanoseconds a call and bytes a key, for keys of 16 bytes and values of 64.
+ *
+ *	gcc -O2 -g -std=gnu11 -Iinclude -Isrc -o build/bench-store bench/store.c src/store/[a-z]*.c src/base/[a-z]*.c
+ *	build/bench-store [keys]
+ *
+ * Each line is the median of three rounds. "held" means that a root was held just before, so that each first change of
+ * a node copies it.
+ */
+#include "base/check.h"
+#include "base/mem.h"
+#include "base/rng.h"
+#include "store/store.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROUNDS = 3, KEY_BYTES = 16, VALUE_BYTES = 64 };
+
+struct bench {
+	uint64_t keys;
+	uint32_t *order; /* The keys' numbers, shuffled. */
+	struct mem mem;
+	struct store *store;
+	uint64_t sum; /* So that no read is left out by the compiler. */
+};
+
+enum phase { PUT_RANDOM, GET, GET_ABSENT, OVERWRITE, OVERWRITE_HELD, SCAN, DELETE_HALF, PUT_ASCENDING,
+	     GET_ASCENDING, PHASES };
+static const char *const names[PHASES] = {"put, random order", "get",		"get, absent", "overwrite", "overwrite, held",
+				    "scan",		 "delete half", "put, ascending", "get after ascending"};
+
+static uint64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void make_key(char *key, uint64_t n)
+{
+	memcpy(key, "key:", 4);
+	for (int i = KEY_BYTES - 1; i >= 4; i--, n /= 10)
+		key[i] = (char)('0' + n % 10);
+}
+
+static size_t resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned long total = 0, resident = 0;
+	if (f == NULL || fscanf(f, "%lu %lu", &total, &resident) != 2)
+		resident = 0;
+	if (f != NULL)
+		fclose(f);
+	return (size_t)resident * 4096;
+}
+
+static void start_empty(struct bench *b)
+{
+	if (b->store != NULL)
+		store_destroy(b->store);
+	b->store = store_create(&b->mem);
+}
+
+static double run(struct bench *b, enum phase phase)
+{
+	if (phase == PUT_RANDOM || phase == PUT_ASCENDING)
+		start_empty(b);
+	struct store_root *root = phase == OVERWRITE_HELD ? store_hold(b->store) : NULL;
+	struct store_slice slice = {NULL, 0}, found = {NULL, 0};
+	struct store_cursor cursor;
+	char key[KEY_BYTES], value[VALUE_BYTES] = "value";
+	uint64_t calls = phase == DELETE_HALF ? b->keys / 2 : b->keys, start = now_ns();
+	if (phase == SCAN)
+		store_seek(&cursor, b->store, NULL, "", 0);
+	for (uint64_t i = 0; i < calls; i++) {
+		if (phase != SCAN)
+			make_key(key, phase == PUT_ASCENDING ? i : b->order[i]);
+		key[KEY_BYTES - 1] = (char)(key[KEY_BYTES - 1] + (phase == GET_ABSENT ? 10 : 0));
+		value[0] = (char)i;
+		if (phase == SCAN)
+			b->sum += store_next(&cursor, &slice, &found) ? found.bytes[0] : 0u;
+		else if (phase == GET || phase == GET_ABSENT || phase == GET_ASCENDING)
+			b->sum += store_get(b->store, key, sizeof key, &found) ? found.bytes[0] : 0u;
+		else if (phase == DELETE_HALF)
+			store_delete(b->store, key, sizeof key);
+		else
+			store_put(b->store, key, sizeof key, value, sizeof value);
+	}
+	double ns = (double)(now_ns() - start) / (double)calls;
+	if (root != NULL)
+		store_release(b->store, root);
+	while (store_idle(b->store, 1000))
+		;
+	return ns;
+}
+
+static int by_value(const void *a, const void *b)
+{
+	double left = *(const double *)a, right = *(const double *)b;
+	return (left > right) - (left < right);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench b = {.keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000};
+	mem_init(&b.mem, false);
+	b.order = mem_alloc(&b.mem, b.keys * sizeof *b.order);
+	struct rng rng = rng_seed(1);
+	for (uint64_t i = 0; i < b.keys; i++) {
+		uint64_t j = rng_below(&rng, i + 1);
+		b.order[i] = b.order[j];
+		b.order[j] = (uint32_t)i;
+	}
+	size_t before = resident_bytes(), bytes[PHASES] = {0}, resident = 0;
+	double ns[PHASES][ROUNDS];
+	for (int round = 0; round < ROUNDS; round++) {
+		for (enum phase phase = 0; phase < PHASES; phase++) {
+			ns[phase][round] = run(&b, phase);
+			bytes[phase] = store_bytes(b.store) / store_count(b.store);
+			if (round == 0 && phase == PUT_RANDOM)
+				resident = resident_bytes() - before;
+		}
+	}
+	printf("%" PRIu64 " keys of %d bytes, values of %d\n", b.keys, KEY_BYTES, VALUE_BYTES);
+	for (enum phase phase = 0; phase < PHASES; phase++) {
+		qsort(ns[phase], ROUNDS, sizeof ns[phase][0], by_value);
+		printf("%-22s %6.0f ns  %4zu bytes a key\n", names[phase], ns[phase][ROUNDS / 2], bytes[phase]);
+	}
+	printf("resident after the first puts: %zu bytes a key\n", resident / b.keys);
+	store_destroy(b.store);
+	mem_free(&b.mem, b.order);
+	return b.sum == 0;
+}

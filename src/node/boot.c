@@ -1,0 +1,214 @@
+/*
+ * How a node comes to run: recovery of its log, its first configuration, and the start of the core.
+ *
+ * A cluster is born once (HOUSE 7). When a node has seen all listed members, it writes the first configuration, their
+ * ids and incarnations, to its log: that is a promise never to accept another one. It tells its peers when the promise
+ * is durable, and starts its core when it knows that all members made the same one. So two first configurations that
+ * both come to life have no incarnation in common. A core that ever ran (a term or an entry is in the log), or that
+ * hears from a running one, knows that already.
+ */
+#include "node/node_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+struct recovery {
+	struct ikada_node *node;
+	bool bad_config;
+};
+
+static void recovered_base(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t config_size)
+{
+	struct recovery *recovery = context;
+	(void)term;
+	cache_reset(&recovery->node->cache, index);
+	if (!wire_get_config(config, config_size, &recovery->node->config))
+		recovery->bad_config = true;
+}
+
+static void recovered_entry(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size)
+{
+	struct recovery *recovery = context;
+	struct cache *cache = &recovery->node->cache;
+	(void)term;
+	cache_cut(cache, index);
+	CHECK_OP(index, ==, cache->last + 1);
+	memcpy(cache_add(cache, size), bytes, size);
+}
+
+/* The stored configuration must be the one on the command line: membership is static. */
+static bool same_members(const struct ikada_node *node)
+{
+	if (node->config.count != node->peer_count)
+		return false;
+	for (uint32_t i = 0; i < node->peer_count; i++)
+		if (node->config.members[i].id != node->peers[i].id)
+			return false;
+	return true;
+}
+
+static bool accept_config(struct ikada_node *node, char *error, size_t error_size)
+{
+	if (!same_members(node)) {
+		char ids[IKADA_MEMBERS_MAX * 24] = "";
+		size_t used = 0;
+		for (uint32_t i = 0; i < node->config.count; i++)
+			used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%" PRIu64, i == 0 ? "" : ", ",
+						 node->config.members[i].id);
+		snprintf(error, error_size,
+			 "the data directory %s belongs to a cluster of the nodes %s; the cluster list names others",
+			 node->data_dir, ids);
+		return false;
+	}
+	uint64_t known = node->config.members[node->self].incarnation;
+	if (known != node->incarnation) {
+		snprintf(error, error_size,
+			 "the log in %s was written by incarnation %016" PRIx64 " of this node, its identity says %016"
+			 PRIx64 ": files of two directories were mixed",
+			 node->data_dir, known, node->incarnation);
+		return false;
+	}
+	return true;
+}
+
+static void adopt_config(struct ikada_node *node)
+{
+	node->cluster_id = wire_cluster_id(&node->config);
+	for (uint32_t i = 0; i < node->peer_count; i++)
+		node->peers[i].incarnation = node->config.members[i].incarnation;
+}
+
+/* The runs of terms in the cache, for the core; the caller frees them. */
+static struct ikada_run *gather_runs(struct ikada_node *node, uint32_t *count)
+{
+	struct ikada_run *runs = mem_alloc(node->mem, node->settings.term_runs * sizeof *runs);
+	*count = 0;
+	for (uint64_t index = node->cache.base + 1; index <= node->cache.last; index++) {
+		struct entry entry;
+		cache_get(&node->cache, index, &entry);
+		node->stamp = entry.stamp > node->stamp ? entry.stamp : node->stamp;
+		if (*count > 0 && runs[*count - 1].term == entry.term)
+			continue;
+		if (*count == node->settings.term_runs)
+			env_fatal(node->env, "the log has more than %" PRIu32 " runs of terms",
+				  node->settings.term_runs);
+		runs[(*count)++] = (struct ikada_run){.first = index, .term = entry.term};
+	}
+	return runs;
+}
+
+static void start_core(struct ikada_node *node, const struct wal_state *state)
+{
+	const struct ikada_node_settings *s = &node->settings;
+	const struct ikada_limits limits = {
+		.term_runs = s->term_runs,
+		.inflight_messages = 64,
+		.inflight_bytes = earlier(s->segment_bytes / 16, 4 * 1024 * 1024),
+		.uncommitted_entries = 65536,
+	};
+	const struct ikada_settings settings = {
+		.self = s->id,
+		.seed = node->env->ops->random(node->env),
+		.heartbeat_ns = s->heartbeat_ns,
+		.election_min_ns = s->election_min_ns,
+		.election_max_ns = s->election_max_ns,
+		.hint_delay_ns = s->hint_delay_ns,
+	};
+	CHECK_OP(state->last_index, ==, node->cache.last);
+	CHECK_OP(state->commit, <=, node->cache.last);
+	uint32_t run_count;
+	struct ikada_run *runs = gather_runs(node, &run_count);
+	const struct ikada_boot boot = {
+		.term = state->term,
+		.vote = state->vote,
+		.config = node->config,
+		.base_index = state->base_index,
+		.base_term = state->base_term,
+		.last_index = node->cache.last,
+		.runs = runs,
+		.run_count = run_count,
+		.commit = state->commit,
+		.raw_ns = raw_now(node),
+		.awake_ns = awake_now(node),
+	};
+	node->raft_bytes = ikada_raft_size(&limits);
+	node->raft_memory = mem_alloc(node->mem, node->raft_bytes);
+	node->raft = ikada_raft_init(node->raft_memory, &limits, &settings, &boot);
+	node->term = state->term;
+	node->commit = state->commit;
+	node->applied = state->base_index;
+	mem_free(node->mem, runs);
+	env_log(node->env, ENV_INFO, "node",
+		"start node=%" PRIu64 " cluster=%016" PRIx64 " term=%" PRIu64 " last=%" PRIu64 " commit=%" PRIu64, s->id,
+		node->cluster_id, state->term, node->cache.last, state->commit);
+}
+
+bool boot_open(struct ikada_node *node, char *error, size_t error_size)
+{
+	uint64_t segment = node->settings.segment_bytes;
+	char *dir = path_join(node->mem, node->data_dir, "wal");
+	const struct wal_settings wal_settings = {
+		.dir = dir,
+		.segment_bytes = segment,
+		.batch_bytes_max = segment < 8 * 1024 * 1024 ? segment / 2 : 4 * 1024 * 1024,
+		.durable = drive_durable,
+		.context = node,
+	};
+	struct recovery recovery = {.node = node};
+	const struct wal_replay replay = {&recovery, recovered_base, recovered_entry};
+	struct wal_state state;
+	node->wal = wal_open(node->env, &wal_settings, &replay, &state, error, error_size);
+	mem_free(node->mem, dir);
+	if (node->wal == NULL)
+		return false;
+	if (!state.has_base) {
+		env_log(node->env, ENV_INFO, "node",
+			"new node=%" PRIu64 " incarnation=%016" PRIx64 ": waits until all %" PRIu32 " members were seen",
+			node->settings.id, node->incarnation, node->peer_count);
+		return true;
+	}
+	if (recovery.bad_config) {
+		snprintf(error, error_size, "the log in %s holds a configuration that this program cannot read",
+			 node->data_dir);
+		return false;
+	}
+	if (!accept_config(node, error, error_size))
+		return false;
+	adopt_config(node);
+	if (state.term > 0 || state.last_index > 0)
+		start_core(node, &state);
+	return true;
+}
+
+void boot_promise(struct ikada_node *node, const struct ikada_config *config)
+{
+	CHECK(node->config.count == 0 && !node->born_pending);
+	node->config = *config;
+	struct buf bytes;
+	buf_init(&bytes, node->mem);
+	wire_put_config(&bytes, config);
+	wal_put_base(node->wal, 0, 0, 0, buf_at(&bytes), buf_size(&bytes));
+	wal_put_ticket(node->wal, 1);
+	buf_free(&bytes);
+	node->born_pending = true;
+	node->ticket_offset = 1;
+}
+
+bool boot_promised(struct ikada_node *node)
+{
+	if (!node->born_pending)
+		return false;
+	node->born_pending = false;
+	adopt_config(node);
+	env_log(node->env, ENV_INFO, "node", "first configuration node=%" PRIu64 " cluster=%016" PRIx64,
+		node->settings.id, node->cluster_id);
+	return true;
+}
+
+void boot_start(struct ikada_node *node)
+{
+	CHECK(node->raft == NULL && node->cluster_id != 0);
+	const struct wal_state state = {.has_base = true};
+	start_core(node, &state);
+}

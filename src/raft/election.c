@@ -1,0 +1,200 @@
+/*
+ * Elections, from both sides (paper, 5.2 and 5.4.1; pre-vote: dissertation 9.6; stickiness: dissertation 6.2).
+ *
+ * A member first asks whether it would be elected (pre-vote, which changes nobody's term), then moves to the next term,
+ * votes for itself and asks for votes. It leads once a majority granted *and* its own (term, vote) is durable.
+ *
+ * A member that hears a leader refuses to depose it: pre-votes and votes are refused, and the higher term of a vote
+ * request ignored, while a leader was heard within the shortest election timeout. A lost connection ends that at once,
+ * and starts a pre-vote after a delay that grows with the member's rank, so that the survivors do not all ask together.
+ *
+ * Timers run on the awake clock: silence is counted only while this process would have heard.
+ */
+#include "raft/raft_internal.h"
+
+#include "base/check.h"
+
+/* ---- Timers and roles ---- */
+
+void election_restart_timer(struct ikada_raft *raft)
+{
+	raft->timeout_ns =
+		rng_between(&raft->rng, raft->settings.election_min_ns, raft->settings.election_max_ns);
+	raft->election_ns = raft->awake_ns + raft->timeout_ns;
+}
+
+void election_heard(struct ikada_raft *raft)
+{
+	raft->leader_lost = false;
+	raft->heard_ns = raft->awake_ns;
+	raft->election_ns = raft->awake_ns + raft->timeout_ns;
+}
+
+void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t leader)
+{
+	if (raft->role == IKADA_LEADER) {
+		reads_refuse(raft, effects);
+		election_restart_timer(raft);
+	}
+	if (term > raft->term) {
+		raft_set_hard(raft, effects, term, 0);
+		raft->verified_index = 0;
+	}
+	raft->role = IKADA_FOLLOWER;
+	raft->leader = leader;
+	raft->leader_lost = false;
+	raft->votes = 0;
+}
+
+/* Asks the members that have not granted yet. */
+static void ask(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	bool candidate = raft->role == IKADA_CANDIDATE;
+	raft->ask_ns = raft->awake_ns + raft->settings.heartbeat_ns;
+	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
+		if ((raft->voters & ~raft->votes) >> slot & 1) {
+			struct ikada_message *m =
+				raft_message(raft, effects, candidate ? IKADA_VOTE : IKADA_PREVOTE,
+					     raft->config.members[slot].id);
+			m->last_index = raft->log.last_index;
+			m->last_term = raft_log_last_term(&raft->log);
+			if (!candidate) {
+				m->term = raft->term + 1;
+				m->after = 0; /* Promises nothing. */
+			}
+		}
+	}
+}
+
+static void start_candidate(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	raft_set_hard(raft, effects, raft->term + 1, raft->settings.self);
+	raft->role = IKADA_CANDIDATE;
+	raft->verified_index = 0;
+	raft->votes = 1u << raft->self;
+	election_restart_timer(raft);
+	ask(raft, effects);
+}
+
+static void start_precandidate(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	raft->role = IKADA_FOLLOWER;
+	raft->leader = 0;
+	raft->leader_lost = false;
+	raft->votes = 0;
+	election_restart_timer(raft);
+	/* A leader whose no-op has no room could never commit anything. */
+	if (raft->term == RAFT_TERM_MAX || raft->log.last_index == RAFT_INDEX_MAX ||
+	    !raft_log_has_room(&raft->log, raft->log.last_index + 1, raft->term + 1))
+		return;
+	raft->role = IKADA_PRECANDIDATE;
+	raft->votes = 1u << raft->self;
+	if (quorum_reached(raft->voters, raft->votes))
+		start_candidate(raft, effects);
+	else
+		ask(raft, effects);
+}
+
+void election_tick(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	if (raft->awake_ns >= raft->election_ns || (raft->leader_lost && raft->awake_ns >= raft->hint_ns))
+		start_precandidate(raft, effects);
+	else if (raft->role != IKADA_FOLLOWER && raft->awake_ns >= raft->ask_ns)
+		ask(raft, effects);
+}
+
+uint64_t election_deadline(const struct ikada_raft *raft)
+{
+	uint64_t deadline = raft->election_ns;
+	if (raft->leader_lost && raft->hint_ns < deadline)
+		deadline = raft->hint_ns;
+	if (raft->role != IKADA_FOLLOWER && raft->ask_ns < deadline)
+		deadline = raft->ask_ns;
+	return deadline;
+}
+
+void election_leader_lost(struct ikada_raft *raft)
+{
+	uint64_t rank = 1; /* Among the members that are left. */
+	for (uint32_t slot = 0; slot < raft->self; slot++)
+		if (raft->config.members[slot].id != raft->leader)
+			rank++;
+	raft->leader_lost = true;
+	raft->hint_ns = raft->awake_ns + rank * raft->settings.hint_delay_ns;
+}
+
+static void lead_if_elected(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	if (raft->role == IKADA_CANDIDATE && raft->hard_ticket <= raft->durable_ticket &&
+	    quorum_reached(raft->voters, raft->votes))
+		leader_start(raft, effects);
+}
+
+void election_durable(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	lead_if_elected(raft, effects);
+}
+
+/* ---- The voter ---- */
+
+static bool hears_leader(const struct ikada_raft *raft)
+{
+	if (raft->role == IKADA_LEADER)
+		return true;
+	return raft->leader != 0 && !raft->leader_lost &&
+	       raft->awake_ns - raft->heard_ns < raft->settings.election_min_ns;
+}
+
+static bool up_to_date(const struct ikada_raft *raft, const struct ikada_message *m)
+{
+	uint64_t last_term = raft_log_last_term(&raft->log);
+	return m->last_term > last_term || (m->last_term == last_term && m->last_index >= raft->log.last_index);
+}
+
+void election_prevote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
+{
+	struct ikada_message *reply = raft_message(raft, effects, IKADA_PREVOTE_REPLY, m->from);
+	reply->granted = m->term > raft->term && !hears_leader(raft) && up_to_date(raft, m);
+	if (reply->granted) {
+		reply->term = m->term;
+		reply->after = 0;
+	}
+}
+
+void election_vote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
+{
+	if (m->term > raft->term) {
+		if (hears_leader(raft))
+			return;
+		election_follow(raft, effects, m->term, 0);
+	}
+	bool grant = m->term == raft->term && raft->leader == 0 && (raft->vote == 0 || raft->vote == m->from) &&
+		     up_to_date(raft, m);
+	if (grant) {
+		if (raft->vote == 0)
+			raft_set_hard(raft, effects, raft->term, m->from);
+		election_restart_timer(raft);
+	}
+	raft_message(raft, effects, IKADA_VOTE_REPLY, m->from)->granted = grant;
+}
+
+/* ---- The candidate ---- */
+
+void election_prevote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
+{
+	if (!m->granted && m->term > raft->term)
+		election_follow(raft, effects, m->term, 0);
+	if (!m->granted || raft->role != IKADA_PRECANDIDATE || m->term != raft->term + 1)
+		return;
+	raft->votes |= 1u << raft_slot(raft, m->from);
+	if (quorum_reached(raft->voters, raft->votes))
+		start_candidate(raft, effects);
+}
+
+void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
+{
+	if (raft->role != IKADA_CANDIDATE || !m->granted)
+		return;
+	raft->votes |= 1u << raft_slot(raft, m->from);
+	lead_if_elected(raft, effects);
+}

@@ -1,0 +1,150 @@
+/*
+ * What a leader sends to each of the others (paper, 5.3; pipelining: dissertation 10.2.1).
+ *
+ * A peer is streamed to, or probed. To a stream, entries are sent as they come, without waiting for answers, as far as
+ * the window of unanswered messages reaches. A rejection ends the stream: then messages without entries look for the
+ * place where the logs agree, one at a time, each guided by the conflict that the last one met, and a stream starts there.
+ *
+ * Nothing waits for ever. Every message names the entry before it, so the peer rejects one that follows a lost one; and
+ * at each heartbeat every peer is owed a message, whatever was lost, dropped by the driver, or never answered. Instant
+ * reactions always make progress (a smaller next_index, or another place than the last rejection): the rest keeps the
+ * pace of heartbeats.
+ *
+ * What a peer has verified but not made durable is no promise: it may forget that in a crash. Only match_index binds.
+ */
+#include "raft/raft_internal.h"
+
+#include "base/check.h"
+
+static void clear_window(struct peer *peer)
+{
+	peer->window_start = 0;
+	peer->window_count = 0;
+	peer->window_bytes = 0;
+}
+
+void flow_start(struct ikada_raft *raft)
+{
+	for (uint32_t slot = 0; slot < raft->config.count; slot++)
+		raft->peers[slot] = (struct peer){.next_index = raft->log.last_index + 1, .owed = true};
+}
+
+void flow_owe(struct ikada_raft *raft)
+{
+	for (uint32_t slot = 0; slot < raft->config.count; slot++)
+		raft->peers[slot].owed = true;
+}
+
+static void free_window(const struct ikada_raft *raft, uint32_t slot, struct peer *peer, uint64_t verified_index)
+{
+	const struct window_slot *window = raft_window(raft, slot);
+	while (peer->window_count > 0 && window[peer->window_start].last_index <= verified_index) {
+		peer->window_bytes -= window[peer->window_start].bytes;
+		peer->window_start = (peer->window_start + 1) % raft->limits.inflight_messages;
+		peer->window_count--;
+	}
+}
+
+/* Where the logs may agree, given what the peer has instead of our entry at prev_index; below that. */
+static uint64_t agreement(const struct ikada_raft *raft, const struct ikada_message *m)
+{
+	if (m->conflict_term == 0)
+		return m->last_index < m->prev_index ? m->last_index : m->prev_index - 1;
+	/* Ours, and its, can agree only where terms are not above the conflict's. */
+	uint64_t index = raft_log_floor(&raft->log, m->prev_index - 1, m->conflict_term);
+	if (raft_log_term(&raft->log, index) != m->conflict_term && m->conflict_index > 0 && m->conflict_index <= index)
+		index = m->conflict_index - 1;
+	return index;
+}
+
+static void rejected(const struct ikada_raft *raft, struct peer *peer, const struct ikada_message *m)
+{
+	/* Old news: about what has been acknowledged since, or what was not even sent yet at this next_index. */
+	if (m->prev_index <= peer->match_index || m->prev_index <= m->verified_index ||
+	    m->prev_index >= peer->next_index)
+		return;
+	uint64_t before = peer->next_index;
+	uint64_t agreed = agreement(raft, m);
+	if (agreed < peer->match_index)
+		agreed = peer->match_index;
+	if (agreed < m->verified_index)
+		agreed = m->verified_index;
+	if (agreed < raft->log.base_index)
+		agreed = raft->log.base_index;
+	peer->next_index = agreed + 1;
+	if (peer->probing) {
+		peer->owed |= peer->next_index < before;
+		return;
+	}
+	peer->owed |= peer->next_index != peer->stuck_next;
+	peer->stuck_next = peer->next_index;
+	peer->probing = true;
+	peer->waiting = false;
+	clear_window(peer);
+}
+
+void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m)
+{
+	struct peer *peer = &raft->peers[slot];
+	if (m->match_index > peer->match_index)
+		peer->match_index = m->match_index;
+	if (m->verified_index >= peer->next_index)
+		peer->next_index = m->verified_index + 1;
+	free_window(raft, slot, peer, m->verified_index);
+	if (m->rejected)
+		rejected(raft, peer, m);
+	else if (m->verified_index + 1 == peer->next_index)
+		peer->probing = false;
+}
+
+void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes)
+{
+	struct peer *peer = &raft->peers[slot];
+	if (!peer->waiting)
+		return; /* The stream has ended since. */
+	peer->waiting = false;
+	if (last_index < peer->next_index || last_index > raft->log.last_index)
+		return;
+	CHECK_OP(peer->window_count, <, raft->limits.inflight_messages);
+	uint32_t at = (peer->window_start + peer->window_count++) % raft->limits.inflight_messages;
+	raft_window(raft, slot)[at] = (struct window_slot){last_index, bytes};
+	peer->window_bytes += bytes;
+	peer->next_index = last_index + 1;
+}
+
+void flow_lost(struct ikada_raft *raft, uint32_t slot)
+{
+	struct peer *peer = &raft->peers[slot];
+	peer->probing = true;
+	peer->waiting = false;
+	clear_window(peer);
+}
+
+static bool can_stream(const struct ikada_raft *raft, const struct peer *peer)
+{
+	if (peer->probing || peer->waiting || peer->next_index > raft->log.last_index)
+		return false;
+	return peer->window_count == 0 || (peer->window_count < raft->limits.inflight_messages &&
+					   peer->window_bytes < raft->limits.inflight_bytes);
+}
+
+void flow_send(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
+		struct peer *peer = &raft->peers[slot];
+		if (slot == raft->self)
+			continue;
+		bool entries = can_stream(raft, peer);
+		if (!entries && !peer->owed)
+			continue;
+		peer->owed = false;
+		peer->waiting |= entries;
+		struct ikada_message *m = raft_message(raft, effects, IKADA_APPEND, raft->config.members[slot].id);
+		m->round = raft->round;
+		m->sent_ns = raft->raw_ns;
+		m->prev_index = peer->next_index - 1;
+		m->prev_term = raft_log_term(&raft->log, m->prev_index);
+		m->last_index = entries ? raft->log.last_index : m->prev_index;
+		m->commit = raft->commit;
+	}
+}

@@ -1,0 +1,119 @@
+/*
+ * A leader's term: its no-op, proposals, the commit index, and its reasons to give up (paper, 5.3 and 5.4.2;
+ * check-quorum: dissertation 6.2).
+ *
+ * Append-only: a leader never cuts its log. It stamps entries only with the term it won. It commits an entry of its own
+ * term that a majority holds durably, and with it all before; never an older one by counting. Its own disk is one among
+ * the others: its match is its durable index.
+ *
+ * It steps down, within the term and keeping its vote, when for an election timeout no majority has answered a message
+ * *sent* in that time (raw clock: a pause counts), or its own disk has made nothing durable although something waits.
+ */
+#include "raft/raft_internal.h"
+
+#include "base/check.h"
+
+static void append(struct ikada_raft *raft, struct ikada_effects *effects, enum ikada_append_kind kind, uint64_t last)
+{
+	CHECK(effects->append == IKADA_APPEND_NONE);
+	effects->append = kind;
+	effects->append_first = raft->log.last_index + 1;
+	effects->append_last = last;
+	effects->append_term = raft->term;
+	raft_log_append(&raft->log, last, raft->term, raft_ticket(raft, effects));
+}
+
+void leader_start(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	raft->role = IKADA_LEADER;
+	raft->leader = raft->settings.self;
+	raft->lead_ns = raft->raw_ns;
+	raft->lead_index = raft->log.last_index + 1;
+	raft->beat_ns = raft->raw_ns + raft->settings.heartbeat_ns;
+	raft->round++;
+	flow_start(raft);
+	append(raft, effects, IKADA_APPEND_NOOP, raft->lead_index);
+}
+
+void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects)
+{
+	uint64_t held = raft->log.last_index - raft->commit;
+	uint64_t room = held < raft->limits.uncommitted_entries ? raft->limits.uncommitted_entries - held : 0;
+	if (room > RAFT_INDEX_MAX - raft->log.last_index)
+		room = RAFT_INDEX_MAX - raft->log.last_index;
+	uint64_t accepted = event->count < room ? event->count : room;
+	if (accepted > 0)
+		append(raft, effects, IKADA_APPEND_PROPOSED, raft->log.last_index + accepted);
+	if (accepted < event->count) {
+		effects->refused_proposals =
+			(struct ikada_id_range){event->first_id + accepted, event->count - accepted};
+		effects->refused_proposals_why = IKADA_REFUSED_BUSY;
+	}
+}
+
+static void advance_commit(struct ikada_raft *raft)
+{
+	uint64_t matches[IKADA_MEMBERS_MAX] = {0};
+	for (uint32_t slot = 0; slot < raft->config.count; slot++)
+		matches[slot] = slot == raft->self ? raft->log.durable_index : raft->peers[slot].match_index;
+	uint64_t index = quorum_value(raft->voters, matches);
+	/* Terms ascend: if this entry is of an older term, so are all before it. */
+	if (index > raft->commit && raft_log_term(&raft->log, index) == raft->term)
+		raft->commit = index;
+}
+
+void leader_durable(struct ikada_raft *raft)
+{
+	advance_commit(raft);
+}
+
+void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
+{
+	uint32_t slot = raft_slot(raft, m->from);
+	struct peer *peer = &raft->peers[slot];
+	/* This log only grows within the term: nobody can agree beyond its end, or echo what was not asked. */
+	if (m->verified_index > raft->log.last_index || m->round > raft->round || m->sent_ns > raft->raw_ns)
+		return;
+	if (m->round > peer->acked_round)
+		peer->acked_round = m->round;
+	if (m->sent_ns > peer->heard_ns)
+		peer->heard_ns = m->sent_ns;
+	flow_replied(raft, slot, m);
+	advance_commit(raft);
+}
+
+/* The latest time such that a majority has answered messages sent since. */
+static uint64_t quorum_heard_ns(const struct ikada_raft *raft)
+{
+	uint64_t heard[IKADA_MEMBERS_MAX] = {0};
+	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
+		uint64_t ns = slot == raft->self ? raft->raw_ns : raft->peers[slot].heard_ns;
+		heard[slot] = ns > raft->lead_ns ? ns : raft->lead_ns;
+	}
+	return quorum_value(raft->voters, heard);
+}
+
+void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	uint64_t patience = raft->settings.election_max_ns;
+	bool silent = raft->raw_ns - quorum_heard_ns(raft) >= patience;
+	bool stalled = raft->ticket > raft->durable_ticket && raft->awake_ns - raft->progress_ns >= patience;
+	if (silent || stalled) {
+		election_follow(raft, effects, raft->term, 0);
+		return;
+	}
+	if (raft->raw_ns >= raft->beat_ns) {
+		raft->beat_ns = raft->raw_ns + raft->settings.heartbeat_ns;
+		for (uint32_t slot = 0; slot < raft->config.count; slot++)
+			raft->peers[slot].waiting = false;
+		flow_owe(raft);
+	}
+}
+
+uint64_t leader_deadline(const struct ikada_raft *raft)
+{
+	if (raft_alone(raft))
+		return UINT64_MAX;
+	uint64_t silent = quorum_heard_ns(raft) + raft->settings.election_max_ns;
+	return silent < raft->beat_ns ? silent : raft->beat_ns;
+}

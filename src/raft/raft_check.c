@@ -1,0 +1,410 @@
+#include "raft/raft_check.h"
+
+#include "raft/raft_internal.h"
+
+#define RULE(holds, sentence)                                                                                          \
+	do {                                                                                                           \
+		if (!(holds))                                                                                          \
+			return sentence;                                                                               \
+	} while (0)
+
+struct change {
+	const struct ikada_raft *before;
+	const struct ikada_raft *after;
+	const struct ikada_event *event;
+	const struct ikada_message *in; /* Of a RECEIVE event; else NULL. */
+	const struct ikada_effects *effects;
+};
+
+static bool received(const struct change *c, enum ikada_message_kind kind)
+{
+	return c->in != NULL && c->in->kind == kind;
+}
+
+/* Counted by hand: do more than half of the members say so? */
+static bool majority(const struct ikada_raft *raft, uint32_t count)
+{
+	return count > raft->config.count / 2;
+}
+
+/* ---- The state ---- */
+
+static const char *check_log(const struct raft_log *log, const struct ikada_raft *raft)
+{
+	RULE(log->base_index <= raft->commit && raft->commit <= log->last_index,
+	     "the commit index lies within the log");
+	RULE(log->base_index <= log->durable_index && log->durable_index <= log->last_index,
+	     "the durable index lies within the log");
+	RULE((log->tag_count == 0) == (log->durable_index == log->last_index),
+	     "exactly what is not durable carries a ticket");
+	RULE(log->tag_count <= LOG_TAGS && log->run_count <= log->run_limit, "the tables of the log hold what they can");
+	if (log->tag_count > 1)
+		RULE(log->tags[log->tag_count - 2].first < log->tags[log->tag_count - 1].first &&
+			     log->tags[log->tag_count - 2].ticket < log->tags[log->tag_count - 1].ticket,
+		     "tickets ascend along the log");
+	if (log->tag_count > 0) {
+		RULE(log->tags[0].first == log->durable_index + 1, "tickets begin where durability ends");
+		RULE(log->tags[0].ticket > raft->durable_ticket, "what carries a durable ticket is durable");
+		RULE(log->tags[log->tag_count - 1].ticket <= raft->ticket, "no entry carries a ticket not yet given");
+		RULE(log->tags[log->tag_count - 1].first <= log->last_index, "no ticket is carried beyond the log");
+	}
+	RULE(log->last_index == log->base_index ? log->run_count == 0
+						: log->run_count > 0 && raft_log_runs(log)[0].first == log->base_index + 1,
+	     "runs cover the log");
+	RULE(raft_log_last_term(log) <= raft->term, "no entry has a term beyond the current one");
+	return NULL;
+}
+
+static const char *check_role(const struct ikada_raft *raft)
+{
+	RULE(raft->term > 0 || (raft->vote == 0 && raft->leader == 0), "term 0 has no votes and no leader");
+	switch (raft->role) {
+	case IKADA_LEADER:
+		RULE(raft->leader == raft->settings.self, "a leader knows itself as the leader");
+		RULE(raft->vote == raft->settings.self, "a leader voted for itself");
+		RULE(raft->hard_ticket <= raft->durable_ticket, "a leader's own vote is durable");
+		RULE(raft_log_term(&raft->log, raft->lead_index) == raft->term, "a leader's term opens with an entry");
+		return NULL;
+	case IKADA_CANDIDATE:
+		RULE(raft->vote == raft->settings.self, "a candidate voted for itself");
+		RULE(raft->leader == 0, "a candidate knows no leader");
+		break;
+	case IKADA_PRECANDIDATE:
+		RULE(raft->leader == 0, "a precandidate knows no leader");
+		break;
+	case IKADA_FOLLOWER:
+		RULE(raft->leader != raft->settings.self, "a follower does not follow itself");
+		break;
+	}
+	RULE(raft->reads.pending == 0 && raft->reads.round_count == 0, "only a leader keeps reads");
+	RULE(raft->verified_index <= raft->log.last_index, "what is verified is in the log");
+	return NULL;
+}
+
+static const char *check_peers(const struct ikada_raft *raft)
+{
+	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
+		const struct peer *peer = &raft->peers[slot];
+		if (slot == raft->self)
+			continue;
+		RULE(peer->match_index < peer->next_index, "next index is beyond match index");
+		RULE(peer->next_index > raft->log.base_index, "next index is beyond the start of the log");
+		RULE(peer->next_index <= raft->log.last_index + 1, "next index is at most one beyond the log");
+		RULE(peer->acked_round <= raft->round, "no round is echoed before it starts");
+		RULE(peer->heard_ns <= raft->raw_ns, "no message is echoed before it is sent");
+		RULE(peer->window_count <= raft->limits.inflight_messages, "the window holds what it can");
+		RULE(!peer->probing || peer->window_count == 0, "nothing streams to a peer that is probed");
+		RULE(!peer->owed, "a step pays what it owes");
+		if (peer->window_count == 0) {
+			RULE(peer->window_bytes == 0, "an empty window has no bytes");
+			continue;
+		}
+		uint32_t newest = (peer->window_start + peer->window_count - 1) % raft->limits.inflight_messages;
+		RULE(raft_window(raft, slot)[newest].last_index < peer->next_index,
+		     "next index is beyond what is under way");
+	}
+	return NULL;
+}
+
+/* ---- The change ---- */
+
+static const char *check_hard(const struct change *c)
+{
+	const struct ikada_raft *b = c->before;
+	const struct ikada_raft *a = c->after;
+	RULE(a->term >= b->term, "the term never falls");
+	RULE(a->term > b->term || b->vote == 0 || a->vote == b->vote, "one vote a term");
+	bool changed = a->term != b->term || a->vote != b->vote;
+	RULE(c->effects->hard_changed == changed, "a change of term or vote is written");
+	RULE(!changed || a->hard_ticket == c->effects->ticket, "a change of term or vote has the step's ticket");
+	RULE(changed || a->hard_ticket == b->hard_ticket, "the ticket of term and vote changes with them");
+	bool written = changed || c->effects->append != IKADA_APPEND_NONE;
+	RULE(c->effects->ticket == (written ? b->ticket + 1 : 0), "each durable change has the next ticket");
+	RULE(a->ticket == b->ticket + (written ? 1 : 0), "tickets are given one by one");
+	RULE(a->durable_ticket >= b->durable_ticket, "what is durable stays durable");
+	RULE(a->durable_ticket == b->durable_ticket || c->event->kind == IKADA_DURABLE, "only the disk makes durable");
+	if (a->vote != 0 && changed && a->vote != a->settings.self)
+		RULE(received(c, IKADA_VOTE) && c->in->from == a->vote, "a vote is given to who asks");
+	return NULL;
+}
+
+/* Entries append_first .. append_last are what was proposed or received; nothing before them has changed. */
+static const char *check_append(const struct change *c)
+{
+	const struct raft_log *b = &c->before->log;
+	const struct raft_log *a = &c->after->log;
+	const struct ikada_effects *e = c->effects;
+	RULE(a->base_index == b->base_index && a->base_term == b->base_term, "the start of the log stays");
+	if (e->append == IKADA_APPEND_NONE) {
+		RULE(a->last_index == b->last_index && a->run_count == b->run_count, "the log changes by an effect only");
+		RULE(a->durable_index >= b->durable_index, "what is durable stays durable");
+		return NULL;
+	}
+	RULE(e->append_first > b->base_index && e->append_first <= b->last_index + 1, "the log has no gap");
+	RULE(e->append_last >= e->append_first && a->last_index == e->append_last, "an append ends the log");
+	RULE(e->append_first > c->before->commit, "what is committed is never cut");
+	RULE(raft_log_term(a, e->append_first - 1) == raft_log_term(b, e->append_first - 1),
+	     "what comes before an append stays");
+	uint64_t kept = e->append_first - 1 < b->durable_index ? e->append_first - 1 : b->durable_index;
+	RULE(a->durable_index < e->append_first, "what a step appends is not durable yet");
+	RULE(a->durable_index == kept || (a->durable_index > kept && c->event->kind == IKADA_DURABLE),
+	     "what is durable and kept stays durable");
+	RULE(a->tag_count > 0 && a->tags[a->tag_count - 1].ticket == e->ticket, "an append carries the step's ticket");
+	/* The changed runs ascend. */
+	const struct ikada_run *runs = raft_log_runs(a);
+	for (uint32_t i = a->run_count - 1; i > 0 && runs[i].first >= e->append_first; i--)
+		RULE(runs[i].first > runs[i - 1].first && runs[i].term > runs[i - 1].term, "runs ascend");
+	if (e->append == IKADA_APPEND_RECEIVED) {
+		RULE(received(c, IKADA_APPEND) && c->in->term == c->after->term, "entries come from the current leader");
+		RULE(e->append_first > c->in->prev_index && e->append_last <= c->in->last_index,
+		     "what is appended was received");
+		RULE(e->append_first > b->last_index ||
+			     raft_log_term(a, e->append_first) != raft_log_term(b, e->append_first),
+		     "the log is cut at a real conflict only");
+		RULE(c->after->term > c->before->term || e->append_first > c->before->verified_index,
+		     "what agrees with the current leader is never cut");
+		return NULL;
+	}
+	RULE(c->after->role == IKADA_LEADER, "only a leader makes entries");
+	RULE(e->append_first == b->last_index + 1, "a leader only appends");
+	RULE(e->append_term == c->after->term && raft_log_term(a, e->append_first) == c->after->term,
+	     "a leader stamps the term it won");
+	RULE(raft_log_runs(a)[a->run_count - 1].first <= e->append_first, "a leader's entries are of one term");
+	if (e->append == IKADA_APPEND_NOOP)
+		RULE(c->before->role != IKADA_LEADER && e->append_last == e->append_first, "a term opens with one no-op");
+	else
+		RULE(c->event->kind == IKADA_PROPOSE && c->before->role == IKADA_LEADER, "what is proposed is appended");
+	return NULL;
+}
+
+static const char *check_commit(const struct change *c)
+{
+	const struct ikada_raft *a = c->after;
+	RULE(a->commit >= c->before->commit, "the commit index never falls");
+	if (a->commit == c->before->commit)
+		return NULL;
+	if (a->role != IKADA_LEADER) {
+		RULE(received(c, IKADA_APPEND) && c->in->term == a->term, "a follower commits what its leader says");
+		RULE(a->commit <= c->in->commit, "a follower commits no more than its leader");
+		RULE(a->commit <= a->verified_index, "a follower commits no more than is verified to agree");
+		return NULL;
+	}
+	RULE(raft_log_term(&a->log, a->commit) == a->term, "a leader commits by counting in its own term only");
+	uint32_t holding = 0;
+	for (uint32_t slot = 0; slot < a->config.count; slot++)
+		holding += (slot == a->self ? a->log.durable_index : a->peers[slot].match_index) >= a->commit;
+	RULE(majority(a, holding), "what is committed is durable on a majority");
+	return NULL;
+}
+
+static const char *check_role_change(const struct change *c)
+{
+	const struct ikada_raft *b = c->before;
+	const struct ikada_raft *a = c->after;
+	if (a->role == IKADA_LEADER && (b->role != IKADA_LEADER || b->term != a->term)) {
+		RULE(b->role == IKADA_CANDIDATE || a->config.count == 1, "a leader was a candidate");
+		RULE(b->term == a->term, "a leader leads the term it campaigned in");
+		RULE(majority(a, quorum_count(a->votes)), "a leader has the votes of a majority");
+		RULE((a->votes & ~b->votes) == 0 || (received(c, IKADA_VOTE_REPLY) && c->in->granted &&
+						     c->in->term == a->term),
+		     "a vote counts in its own term");
+	}
+	if (a->role == IKADA_CANDIDATE && b->term != a->term) {
+		RULE(a->term == b->term + 1, "a candidate moves one term ahead");
+		RULE(b->role == IKADA_PRECANDIDATE || a->config.count == 1, "a candidate was a precandidate");
+		RULE(a->votes == 1u << a->self, "a candidate starts with its own vote");
+		uint32_t asked = b->votes | (c->in == NULL ? 0 : 1u << raft_slot(a, c->in->from));
+		RULE(a->config.count == 1 || majority(a, quorum_count(asked)), "a candidate has a majority's pre-votes");
+	}
+	if (a->role != IKADA_LEADER || b->role != IKADA_LEADER)
+		return NULL;
+	RULE(a->term == b->term, "nobody leads two terms in a row without an election");
+	for (uint32_t slot = 0; slot < a->config.count; slot++) {
+		uint64_t id = a->config.members[slot].id;
+		uint64_t match = a->peers[slot].match_index;
+		RULE(match >= b->peers[slot].match_index, "a match index never falls within a term");
+		RULE(match == b->peers[slot].match_index ||
+			     (received(c, IKADA_APPEND_REPLY) && c->in->from == id && c->in->term == a->term &&
+			      c->in->match_index == match),
+		     "a match index is what the peer acknowledged in this term");
+		RULE(a->peers[slot].acked_round == b->peers[slot].acked_round ||
+			     (received(c, IKADA_APPEND_REPLY) && c->in->from == id && c->in->term == a->term),
+		     "a round is echoed by the peer in this term");
+	}
+	return NULL;
+}
+
+/* ---- What is promised ---- */
+
+static bool at_least_as_new(const struct ikada_raft *raft, const struct ikada_message *m)
+{
+	uint64_t last_term = raft_log_last_term(&raft->log);
+	return m->last_term > last_term || (m->last_term == last_term && m->last_index >= raft->log.last_index);
+}
+
+static const char *check_request(const struct change *c, const struct ikada_message *m)
+{
+	const struct ikada_raft *a = c->after;
+	if (m->kind == IKADA_APPEND) {
+		RULE(a->role == IKADA_LEADER, "only a leader sends entries");
+		RULE(m->after <= a->durable_ticket, "what a leader sends may leave at once");
+		RULE(m->prev_index >= a->log.base_index && m->prev_index <= m->last_index &&
+			     m->last_index <= a->log.last_index,
+		     "a leader sends what it has");
+		RULE(m->prev_term == raft_log_term(&a->log, m->prev_index), "an append names the entry before it");
+		RULE(m->commit == a->commit && m->round == a->round && m->sent_ns == a->raw_ns,
+		     "an append says what is so now");
+		return NULL;
+	}
+	RULE(m->last_index == a->log.last_index && m->last_term == raft_log_last_term(&a->log),
+	     "a candidate shows the end of its log");
+	if (m->kind == IKADA_PREVOTE)
+		RULE(a->role == IKADA_PRECANDIDATE && m->term == a->term + 1, "a precandidate asks for the next term");
+	else
+		RULE(a->role == IKADA_CANDIDATE && a->vote == m->from, "a candidate asks for votes");
+	return NULL;
+}
+
+static const char *check_reply(const struct change *c, const struct ikada_message *m)
+{
+	const struct ikada_raft *a = c->after;
+	if (m->kind == IKADA_PREVOTE_REPLY) {
+		RULE(received(c, IKADA_PREVOTE) && c->in->from == m->to, "an answer goes to who asked");
+		RULE(!m->granted || (m->term == c->in->term && m->term > a->term), "a pre-vote is for a later term");
+		RULE(!m->granted || at_least_as_new(a, c->in), "a pre-vote goes to an up-to-date log only");
+		RULE(!m->granted || a->role != IKADA_LEADER, "a leader does not help to depose itself");
+		RULE(a->term == c->before->term, "a pre-vote changes no term");
+		return NULL;
+	}
+	if (m->kind == IKADA_VOTE_REPLY) {
+		RULE(received(c, IKADA_VOTE) && c->in->from == m->to, "an answer goes to who asked");
+		RULE(!m->granted || (a->vote == m->to && c->in->term == a->term), "a granted vote is the member's vote");
+		RULE(!m->granted || at_least_as_new(a, c->in), "a vote goes to an up-to-date log only");
+		return NULL;
+	}
+	RULE(received(c, IKADA_APPEND) ? c->in->from == m->to : m->to == a->leader, "an answer goes to who asked");
+	RULE(m->match_index <= a->log.durable_index, "what is acknowledged is durable");
+	RULE(m->match_index <= m->verified_index && m->verified_index <= a->log.last_index,
+	     "what is acknowledged is verified");
+	RULE(m->verified_index <= a->verified_index, "what is acknowledged is verified in this term");
+	if (!received(c, IKADA_APPEND) || c->in->term != a->term)
+		RULE(m->round == 0 && m->sent_ns == 0 && !m->rejected, "only what was asked in this term is echoed");
+	else
+		RULE(m->round == c->in->round && m->sent_ns == c->in->sent_ns, "an echo repeats the question");
+	RULE(!m->rejected || raft_log_term(&a->log, m->prev_index) != c->in->prev_term, "what agrees is not rejected");
+	return NULL;
+}
+
+static const char *check_messages(const struct change *c)
+{
+	const struct ikada_raft *a = c->after;
+	uint32_t requests = 0;
+	uint32_t replies = 0;
+	RULE(c->effects->message_count <= 2 * IKADA_MEMBERS_MAX, "a step sends what has room");
+	for (uint32_t i = 0; i < c->effects->message_count; i++) {
+		const struct ikada_message *m = &c->effects->messages[i];
+		uint32_t slot = raft_slot(a, m->to);
+		bool request = m->kind == IKADA_PREVOTE || m->kind == IKADA_VOTE || m->kind == IKADA_APPEND;
+		bool prevote = m->kind == IKADA_PREVOTE || (m->kind == IKADA_PREVOTE_REPLY && m->granted);
+		RULE(m->from == a->settings.self && slot < IKADA_MEMBERS_MAX && slot != a->self,
+		     "a message goes to another member");
+		uint32_t *seen = request ? &requests : &replies;
+		RULE((*seen >> slot & 1) == 0, "at most one request and one reply to each peer");
+		*seen |= 1u << slot;
+		RULE(prevote || m->term == a->term, "a message is of the current term");
+		RULE(prevote || m->after == a->hard_ticket, "a message waits for its term and vote");
+		const char *broken = request ? check_request(c, m) : check_reply(c, m);
+		RULE(broken == NULL, broken);
+	}
+	return NULL;
+}
+
+static const char *check_grant(const struct change *c)
+{
+	const struct ikada_raft *a = c->after;
+	const struct reads *queued = &c->before->reads;
+	const struct ikada_effects *e = c->effects;
+	if (e->granted.count == 0)
+		return NULL;
+	RULE(a->role == IKADA_LEADER, "only a leader grants reads");
+	RULE(e->granted_index <= a->commit, "a read is served from what is committed");
+	RULE(raft_log_term(&a->log, e->granted_index) == a->term, "reads wait for an entry of the leader's term");
+	if (a->config.count == 1)
+		return NULL;
+	RULE(e->granted.first_id == queued->first_id, "reads are granted in their order");
+	uint64_t granted = 0;
+	for (uint32_t i = 0; i < queued->round_count && granted < e->granted.count; i++) {
+		const struct read_round *round = &queued->rounds[(queued->start + i) % READ_ROUNDS];
+		uint32_t echoing = 1;
+		for (uint32_t slot = 0; slot < a->config.count; slot++)
+			echoing += slot != a->self && a->peers[slot].acked_round >= round->round;
+		RULE(majority(a, echoing), "a read is granted when a majority has echoed its round");
+		RULE(e->granted_index >= round->index, "a read is served from what was committed when its round began");
+		granted += round->count;
+	}
+	RULE(granted == e->granted.count, "what is granted was asked in a round");
+	return NULL;
+}
+
+static const char *check_refusals(const struct change *c)
+{
+	const struct ikada_effects *e = c->effects;
+	uint64_t appended = e->append == IKADA_APPEND_PROPOSED ? e->append_last - e->append_first + 1 : 0;
+	if (c->event->kind != IKADA_PROPOSE) {
+		RULE(appended == 0 && e->refused_proposals.count == 0, "only proposals are appended or refused");
+	} else {
+		RULE(appended + e->refused_proposals.count == c->event->count, "each proposal is appended or refused");
+		RULE(e->refused_proposals.count == 0 ||
+			     e->refused_proposals.first_id == c->event->first_id + appended,
+		     "a prefix of the proposals is appended");
+	}
+	uint64_t queued[2] = {0, 0};
+	const struct ikada_raft *const both[2] = {c->before, c->after};
+	for (uint32_t i = 0; i < 2; i++) {
+		queued[i] = both[i]->reads.pending;
+		for (uint32_t j = 0; j < both[i]->reads.round_count; j++)
+			queued[i] += both[i]->reads.rounds[(both[i]->reads.start + j) % READ_ROUNDS].count;
+	}
+	uint64_t asked = c->event->kind == IKADA_READ ? c->event->count : 0;
+	RULE(queued[0] + asked == queued[1] + e->granted.count + e->refused_reads.count,
+	     "each read is queued, granted or refused");
+	return NULL;
+}
+
+static const char *check_report(const struct change *c)
+{
+	const struct ikada_raft *b = c->before;
+	const struct ikada_raft *a = c->after;
+	const struct ikada_effects *e = c->effects;
+	RULE(e->term == a->term && e->vote == a->vote && e->commit == a->commit && e->role == a->role &&
+		     e->leader == a->leader,
+	     "the effects show the current state");
+	RULE(e->role_changed == (a->role != b->role || a->term != b->term || a->leader != b->leader),
+	     "a change of role, term or leader is told");
+	RULE(a->raw_ns == c->event->raw_ns && a->awake_ns == c->event->awake_ns, "time is what the event says");
+	return NULL;
+}
+
+const char *raft_check(const struct ikada_raft *before, const struct ikada_raft *after,
+		       const struct ikada_event *event, const struct ikada_effects *effects)
+{
+	const struct change c = {
+		.before = before,
+		.after = after,
+		.event = event,
+		.in = event->kind == IKADA_RECEIVE ? event->message : NULL,
+		.effects = effects,
+	};
+	static const char *(*const changes[])(const struct change *) = {
+		check_hard,   check_append, check_commit,   check_role_change,
+		check_messages, check_grant,  check_refusals, check_report,
+	};
+	const char *broken = check_log(&after->log, after);
+	if (broken == NULL)
+		broken = check_role(after);
+	if (broken == NULL && after->role == IKADA_LEADER)
+		broken = check_peers(after);
+	for (uint32_t i = 0; broken == NULL && i < sizeof changes / sizeof *changes; i++)
+		broken = changes[i](&c);
+	return broken;
+}

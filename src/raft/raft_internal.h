@@ -1,0 +1,169 @@
+/*
+ * Inside the core: its state, and what its files offer each other. Only src/raft includes this, and tests of src/raft.
+ *
+ * The structure, the table of term runs and the windows of the peers lie in one block, and nothing in it is a pointer:
+ * a copy of its bytes is a core of its own, which a checker can hold against the next state.
+ *
+ * Who owns what: raft.c the step, its effects and the durable (term, vote); log.c term runs and durability;
+ * election.c roles other than leader, and their timers; follower.c what a follower accepts; leader.c a leader's term,
+ * its commit index and its reasons to give up; flow.c what is sent to each peer; reads.c linearizable reads;
+ * quorum.c majorities.
+ */
+#ifndef IKADA_RAFT_INTERNAL_H
+#define IKADA_RAFT_INTERNAL_H
+
+#include "base/rng.h"
+#include "ikada/raft.h"
+#include "raft/log.h"
+#include "raft/quorum.h"
+
+/* What a peer says beyond these is nonsense; below them, one more never wraps around. */
+#define RAFT_TERM_MAX ((uint64_t)INT64_MAX)
+#define RAFT_INDEX_MAX ((uint64_t)INT64_MAX)
+
+enum { READ_ROUNDS = 16 };
+
+/* What a leader knows of another member; in the member's slot. Invariant: match_index < next_index <= last + 1. */
+struct peer {
+	uint64_t match_index; /* Known to agree and to be durable there. Never falls within a term. */
+	uint64_t next_index;  /* The first entry to send next; a hope. */
+	uint64_t stuck_next;  /* next_index after the last rejection of a stream. */
+	uint64_t acked_round; /* The newest round it echoed; 0 none in this term. */
+	uint64_t heard_ns;    /* The newest send time it echoed, raw; 0 none in this term. */
+	uint64_t window_bytes;
+	uint32_t window_start, window_count; /* A ring of struct window_slot. */
+	bool probing; /* Where the logs agree is unknown: messages without entries look for it. Else entries stream. */
+	bool waiting; /* Entries were handed to the driver, which has not yet said how many it sent. */
+	bool owed;    /* The end of this step sends a message, with or without entries. */
+};
+
+/* A message with entries that was sent and not yet answered. */
+struct window_slot {
+	uint64_t last_index;
+	uint64_t bytes;
+};
+
+/* Reads in the order of their ids, which have no gaps: first those in rounds, then those pending. */
+struct read_round {
+	uint64_t count;
+	uint64_t index; /* The commit index when the round started. */
+	uint64_t round;
+};
+
+struct reads {
+	uint64_t first_id; /* Of the first read that is queued. */
+	uint64_t pending;  /* Reads that wait for a round. */
+	uint32_t start, round_count;
+	struct read_round rounds[READ_ROUNDS]; /* A ring. */
+};
+
+struct ikada_raft {
+	struct ikada_limits limits;
+	struct ikada_settings settings;
+	struct ikada_config config;
+	uint32_t self;	 /* Slot of this member. */
+	uint32_t voters; /* Set of slots. */
+	struct rng rng;
+	uint64_t raw_ns, awake_ns; /* Of the last event. */
+
+	uint64_t term, vote;
+	uint64_t ticket;	 /* The last one given. */
+	uint64_t durable_ticket; /* All up to here are durable. */
+	uint64_t hard_ticket;	 /* Of the last change of (term, vote). */
+	uint64_t progress_ns;	 /* Awake: when a ticket last became durable, or began to wait for that alone. */
+	uint64_t commit;
+
+	enum ikada_role role;
+	bool leader_lost; /* A follower's connection from its leader was closed. */
+	uint64_t leader;
+
+	/* Not leading. */
+	uint64_t verified_index; /* The log agrees with that of the current term's leader up to here. */
+	uint64_t heard_ns;	 /* Awake: when the leader was last heard. */
+	uint64_t election_ns;	 /* Awake: when to campaign. */
+	uint64_t timeout_ns;	 /* The drawn one. */
+	uint64_t hint_ns;	 /* Awake: when to campaign because the leader's connection was lost. */
+	uint64_t ask_ns;	 /* Awake: when a candidate asks again. */
+	uint32_t votes;		 /* Set of slots that granted, in this (pre-)campaign. */
+
+	/* Leading. */
+	uint64_t lead_ns;     /* Raw: when this term's leadership began. */
+	uint64_t lead_index;  /* The no-op that opened it. */
+	uint64_t beat_ns;     /* Raw: when everybody is sent a message next. */
+	uint64_t round;	      /* The last one started; goes on from term to term. */
+	struct peer peers[IKADA_MEMBERS_MAX];
+	struct reads reads;
+
+	uint64_t windows_offset; /* From this structure to inflight_messages slots for each member. */
+	struct raft_log log;
+};
+
+static inline struct window_slot *raft_window(const struct ikada_raft *raft, uint32_t slot)
+{
+	char *windows = (char *)(uintptr_t)raft + raft->windows_offset;
+	return (struct window_slot *)(void *)windows + (size_t)slot * raft->limits.inflight_messages;
+}
+
+static inline bool raft_alone(const struct ikada_raft *raft)
+{
+	return raft->voters == 1u << raft->self;
+}
+
+/* ---- raft.c ---- */
+
+/* The slot of a member, or IKADA_MEMBERS_MAX. */
+uint32_t raft_slot(const struct ikada_raft *raft, uint64_t id);
+/* The ticket of this step's durable changes. */
+uint64_t raft_ticket(struct ikada_raft *raft, struct ikada_effects *effects);
+void raft_set_hard(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t vote);
+/* A message from this member in its term, to be released when its (term, vote) is durable. */
+struct ikada_message *raft_message(const struct ikada_raft *raft, struct ikada_effects *effects,
+				   enum ikada_message_kind kind, uint64_t to);
+
+/* ---- election.c ---- */
+
+void election_restart_timer(struct ikada_raft *raft);
+/* To a term not below the current one, with a leader or 0. */
+void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t leader);
+void election_heard(struct ikada_raft *raft); /* From the leader. */
+void election_tick(struct ikada_raft *raft, struct ikada_effects *effects);
+void election_leader_lost(struct ikada_raft *raft);
+void election_durable(struct ikada_raft *raft, struct ikada_effects *effects);
+void election_prevote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
+void election_prevote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
+void election_vote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
+void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
+uint64_t election_deadline(const struct ikada_raft *raft); /* Awake. */
+
+/* ---- follower.c ---- */
+
+void follower_append(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
+/* The log is durable from `before` up to log.durable_index. */
+void follower_durable(struct ikada_raft *raft, uint64_t before, struct ikada_effects *effects);
+
+/* ---- leader.c ---- */
+
+void leader_start(struct ikada_raft *raft, struct ikada_effects *effects);
+void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects);
+void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
+void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m);
+void leader_durable(struct ikada_raft *raft);
+uint64_t leader_deadline(const struct ikada_raft *raft); /* Raw. */
+
+/* ---- flow.c ---- */
+
+void flow_start(struct ikada_raft *raft);
+void flow_owe(struct ikada_raft *raft); /* Everybody a message. */
+void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m);
+void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes);
+void flow_lost(struct ikada_raft *raft, uint32_t slot);
+void flow_send(struct ikada_raft *raft, struct ikada_effects *effects); /* At the end of each step of a leader. */
+
+/* ---- reads.c ---- */
+
+void reads_add(struct ikada_raft *raft, uint64_t first_id, uint64_t count);
+/* Starts a round when one can start; grants what is confirmed. */
+void reads_settle(struct ikada_raft *raft, struct ikada_effects *effects);
+void reads_refuse(struct ikada_raft *raft, struct ikada_effects *effects); /* All: no longer leading. */
+
+#endif

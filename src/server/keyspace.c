@@ -1,0 +1,47 @@
+/* Redis keys in the store: see keyspace.h. While strings are all there is, every store key is one Redis key. */
+#include "server/keyspace.h"
+
+/* Builds the store key; returns its size. */
+static size_t string_key(struct keyspace *k, struct slice key)
+{
+	CHECK_OP(key.size, <=, KEY_BYTES_MAX);
+	k->key[0] = KEYSPACE_STRING;
+	if (key.size > 0)
+		memcpy(k->key + 1, key.bytes, key.size);
+	return 1 + key.size;
+}
+
+bool keyspace_get(struct keyspace *k, struct slice key, struct slice *value)
+{
+	struct store_slice found;
+	if (!store_get(k->store, k->key, string_key(k, key), &found))
+		return false;
+	*value = (struct slice){found.bytes, found.size};
+	return true;
+}
+
+bool keyspace_has(struct keyspace *k, struct slice key)
+{
+	struct slice value;
+	return keyspace_get(k, key, &value);
+}
+
+void keyspace_put(struct keyspace *k, struct slice key, struct slice value)
+{
+	store_put(k->store, k->key, string_key(k, key), value.bytes, value.size);
+}
+
+bool keyspace_delete(struct keyspace *k, struct slice key)
+{
+	return store_delete(k->store, k->key, string_key(k, key));
+}
+
+uint64_t keyspace_count(const struct keyspace *k)
+{
+	return store_count(k->store);
+}
+
+void keyspace_clear(struct keyspace *k)
+{
+	store_clear(k->store);
+}

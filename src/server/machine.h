@@ -1,0 +1,55 @@
+/*
+ * The state machine: commands over the store, as bytes. Pure: what a command does and what it answers depend on its
+ * bytes and on the state, on nothing else; so every replica does the same. Knows no node, no client, no clock.
+ *
+ * A command as bytes, little-endian; in the log, and in reads:
+ *	offset	size	field
+ *	0	1	format; 1 today
+ *	1	1	0
+ *	2	2	code of the command (enum command_code)
+ *	4	4	count of the arguments, the name left out
+ *	8	4 each	their sizes
+ *		...	their bytes, one behind the other
+ * An entry is one command. A read is one command or more, one behind the other; its answer is the number of those that
+ * were answered (4), at least the first, and their replies. A long answer ends early; the asker asks for the rest.
+ */
+#ifndef IKADA_SERVER_MACHINE_H
+#define IKADA_SERVER_MACHINE_H
+
+#include "base/buf.h"
+#include "server/command.h"
+#include "server/keyspace.h"
+
+enum { MACHINE_FORMAT = 1, MACHINE_HEADER_BYTES = 8 };
+/* The answer to a read ends early with the first reply that brings it to this size. */
+#define MACHINE_ANSWER_BYTES ((size_t)1024 * 1024)
+
+struct machine {
+	struct mem *mem;
+	struct span *spans; /* Arguments of the command under way. */
+	uint32_t span_room;
+	struct buf scratch; /* A value under construction. */
+	struct keyspace keyspace;
+};
+
+enum machine_result {
+	MACHINE_DONE,
+	MACHINE_MALFORMED, /* No command in any version: answered with an error, state unchanged. */
+	MACHINE_NEWER,	   /* A newer program's; this one must not go past it. */
+};
+
+struct machine *machine_create(struct mem *mem);
+void machine_destroy(struct machine *machine);
+
+/* Adds the command to `out`. */
+void machine_encode(struct buf *out, const struct command *command, const struct request *request);
+/* The size of the command that `bytes` start with; 0 when it is none. */
+size_t machine_encoded_bytes(const uint8_t *bytes, size_t size);
+
+/* `reply` may be NULL: nobody waits for it. */
+enum machine_result machine_apply(struct machine *machine, const uint8_t *bytes, size_t size, struct buf *reply);
+void machine_query(struct machine *machine, const uint8_t *bytes, size_t size, struct buf *reply);
+/* True when there is more to do of what has no hurry. */
+bool machine_idle(struct machine *machine);
+
+#endif

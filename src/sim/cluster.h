@@ -1,0 +1,77 @@
+/*
+ * A simulated cluster: hosts "n1", "n2", ..., each with a server as the product runs it, watched by the rules.
+ *
+ * A node's process may be started, killed and crashed at any time. One that ends by itself, or cannot start, is a
+ * failure of the run, unless its disk has given it a reason.
+ */
+#ifndef IKADA_SIM_CLUSTER_H
+#define IKADA_SIM_CLUSTER_H
+
+#include "server/server.h"
+#include "sim/rules.h"
+#include "sim/sim_env.h"
+
+struct cluster;
+
+struct member {
+	struct cluster *cluster;
+	uint32_t number; /* From 0; its id is one more. */
+	struct sim_host *host;
+	struct server *server; /* NULL when it is down. */
+	char listen[32];
+	char peer_address[32];
+	/* Reasons that its disk has given it: while there are any it may end by itself, and may fail to start. */
+	uint32_t excuses;
+};
+
+struct cluster_counters {
+	uint64_t starts;
+	uint64_t excused_ends;
+	uint64_t excused_starts; /* Tries that failed. */
+};
+
+struct cluster {
+	struct sim *sim;
+	struct mem *mem;
+	struct rules *rules;
+	uint32_t count;
+	struct member members[RULES_NODES_MAX];
+	char list[256]; /* As for --cluster. */
+	uint64_t term_runs;
+	uint64_t request_deadline_ns;
+	/* Where a trace goes; NULL: nowhere. */
+	void (*trace)(void *context, const char *text);
+	void *trace_context;
+	struct cluster_counters counters;
+	char failure[1024];
+};
+
+/* Makes the hosts, all down. `cluster` must not move. */
+void cluster_create(struct cluster *cluster, struct sim *sim, struct mem *mem, uint32_t count,
+		    const struct rules_hooks *hooks);
+/* Call before sim_destroy; the rules stay until cluster_destroy. */
+void cluster_destroy(struct cluster *cluster);
+
+/* Nothing when it is up already. False when it did not start, and had an excuse: try again later. */
+bool cluster_start(struct member *member);
+void cluster_crash(struct member *member, enum sim_crash how);
+
+/* The hook of the world: a process ended by itself. True when it had an excuse. */
+bool cluster_on_fatal(struct cluster *cluster, struct sim_host *host, const char *text);
+
+/* The node that leads in the highest term; NULL: none. */
+struct member *cluster_leader(struct cluster *cluster);
+/* The first thing that went wrong, of the rules too; NULL: nothing. */
+const char *cluster_failure(const struct cluster *cluster);
+__attribute__((format(printf, 2, 3))) void cluster_fail(struct cluster *cluster, const char *format, ...);
+
+/* A line for the trace. */
+__attribute__((format(printf, 2, 3))) void cluster_say(struct cluster *cluster, const char *format, ...);
+
+/*
+ * At the end: everybody is up, one leads, all have applied the same index, and all stores are equal. What is not so is
+ * a failure.
+ */
+void cluster_judge(struct cluster *cluster);
+
+#endif

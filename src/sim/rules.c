@@ -1,0 +1,538 @@
+/*
+ * The rules, each where its evidence arrives. Every step costs what it changed: of each node's log only the terms are
+ * kept, of each entry a hash.
+ *
+ * What survives a crash of a node, because others may count on it: its vote and term as told, the entries it
+ * acknowledged, those its core was told are durable. A cut of the log takes promises about what is cut back.
+ */
+#include "sim/rules.h"
+
+#include "base/check.h"
+#include "base/entry.h"
+#include "node/node_internal.h"
+#include "raft/raft_check.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A growing array of 64-bit numbers, from index 0. */
+struct numbers {
+	uint64_t *at;
+	uint64_t size, room;
+};
+
+/* An entry that was in some log. */
+struct known {
+	uint64_t term;
+	uint64_t hash;
+	uint64_t prev_term;
+	struct known *next; /* Another of the same index. */
+};
+
+struct watched {
+	struct rules *rules;
+	uint32_t number;
+	struct node_observer observer;
+	/* Of the process. */
+	struct ikada_node *node;
+	bool known; /* Its core has been seen. */
+	const struct ikada_raft *raft;
+	enum ikada_role role;
+	uint64_t term;
+	uint64_t commit;
+	uint64_t applied;
+	/* Of the log: terms.at[i] is that of entry i; durable as the core was told. */
+	struct numbers terms;
+	uint64_t durable;
+	/* Promises. */
+	uint64_t told_term;
+	uint64_t vote_term, vote;
+	uint64_t acked;
+	/* The core before the step under way. */
+	struct ikada_raft *before;
+	size_t before_bytes;
+};
+
+struct rules {
+	struct mem *mem;
+	struct rules_hooks hooks;
+	uint32_t count;
+	struct watched nodes[RULES_NODES_MAX];
+	struct numbers leaders;	  /* By term: the leader's id, 0 none. */
+	struct known **entries;	  /* By index. */
+	uint64_t entries_room;
+	struct numbers committed; /* By index: the entry's term. */
+	struct numbers committed_in; /* By index: the term of the leader that committed it. */
+	struct rules_counters counters;
+	char failure[512];
+};
+
+__attribute__((format(printf, 2, 3))) static void broken(struct rules *rules, const char *format, ...)
+{
+	if (rules->failure[0] != '\0')
+		return;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(rules->failure, sizeof rules->failure, format, args);
+	va_end(args);
+}
+
+static uint64_t id_of(const struct watched *w)
+{
+	return (uint64_t)w->number + 1;
+}
+
+/* ---- Numbers ---- */
+
+static void numbers_set(struct rules *rules, struct numbers *n, uint64_t index, uint64_t value)
+{
+	if (index >= n->room) {
+		n->room = index + index / 2 + 64;
+		n->at = mem_resize(rules->mem, n->at, n->room * sizeof *n->at);
+	}
+	for (; n->size <= index; n->size++)
+		n->at[n->size] = 0;
+	n->at[index] = value;
+}
+
+static uint64_t numbers_get(const struct numbers *n, uint64_t index)
+{
+	return index < n->size ? n->at[index] : 0;
+}
+
+static uint64_t last_of(const struct numbers *n)
+{
+	return n->size == 0 ? 0 : n->size - 1;
+}
+
+/* ---- Entries: log matching and state machine safety ---- */
+
+static uint64_t mix(uint64_t hash, uint64_t value)
+{
+	hash = (hash ^ value) * 0x9fb21c651e98df25u;
+	return hash ^ hash >> 29;
+}
+
+static uint64_t entry_hash(const struct entry *entry)
+{
+	uint64_t hash = mix(entry->stamp, (uint64_t)entry->group << 32 | (uint64_t)entry->kind << 16 | entry->format);
+	hash = mix(hash, entry->request_node);
+	hash = mix(hash, entry->request_boot);
+	hash = mix(hash, entry->request_number);
+	hash = mix(hash, entry->length);
+	uint32_t at = 0;
+	for (; at + 8 <= entry->length; at += 8)
+		hash = mix(hash, get_le64(entry->payload + at));
+	for (; at < entry->length; at++)
+		hash = mix(hash, entry->payload[at]);
+	return hash;
+}
+
+static struct known *known_entry(const struct rules *rules, uint64_t index, uint64_t term)
+{
+	if (index >= rules->entries_room)
+		return NULL;
+	struct known *known = rules->entries[index];
+	while (known != NULL && known->term != term)
+		known = known->next;
+	return known;
+}
+
+static void add_known(struct rules *rules, uint64_t index, const struct known *entry)
+{
+	if (index >= rules->entries_room) {
+		uint64_t room = index + index / 2 + 64;
+		rules->entries = mem_resize(rules->mem, rules->entries, room * sizeof *rules->entries);
+		memset(rules->entries + rules->entries_room, 0, (room - rules->entries_room) * sizeof *rules->entries);
+		rules->entries_room = room;
+	}
+	struct known *known = mem_alloc(rules->mem, sizeof *known);
+	*known = *entry;
+	known->next = rules->entries[index];
+	rules->entries[index] = known;
+}
+
+static void appended(void *context, const struct entry *entry)
+{
+	struct watched *w = context;
+	struct rules *rules = w->rules;
+	struct known now = {.term = entry->term,
+			    .hash = entry_hash(entry),
+			    .prev_term = numbers_get(&w->terms, entry->index - 1)};
+	const struct known *known = known_entry(rules, entry->index, entry->term);
+	rules->counters.entries++;
+	if (known == NULL)
+		add_known(rules, entry->index, &now);
+	else if (known->hash != now.hash)
+		broken(rules, "log matching: node %" PRIu64 " has another entry at index %" PRIu64 " of term %" PRIu64
+			      " than was there before",
+		       id_of(w), entry->index, entry->term);
+	else if (known->prev_term != now.prev_term)
+		broken(rules,
+		       "log matching: on node %" PRIu64 " the entry at index %" PRIu64 " of term %" PRIu64
+		       " follows one of term %" PRIu64 ", elsewhere one of term %" PRIu64,
+		       id_of(w), entry->index, entry->term, now.prev_term, known->prev_term);
+	if (numbers_get(&w->terms, entry->index) != entry->term)
+		broken(rules, "node %" PRIu64 " keeps an entry of term %" PRIu64 " at index %" PRIu64
+			      ", its core one of term %" PRIu64,
+		       id_of(w), entry->term, entry->index, numbers_get(&w->terms, entry->index));
+}
+
+static void applied(void *context, const struct entry *entry)
+{
+	struct watched *w = context;
+	struct rules *rules = w->rules;
+	const struct known *known = known_entry(rules, entry->index, entry->term);
+	if (entry->index != w->applied + 1)
+		broken(rules, "node %" PRIu64 " applied index %" PRIu64 " after %" PRIu64, id_of(w), entry->index,
+		       w->applied);
+	if (entry->index > w->commit)
+		broken(rules, "node %" PRIu64 " applied index %" PRIu64 ", committed is only %" PRIu64, id_of(w),
+		       entry->index, w->commit);
+	if (numbers_get(&rules->committed, entry->index) != entry->term)
+		broken(rules, "state machine safety: node %" PRIu64 " applied an entry of term %" PRIu64
+			      " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
+		       id_of(w), entry->term, entry->index, numbers_get(&rules->committed, entry->index));
+	if (known == NULL || known->hash != entry_hash(entry))
+		broken(rules, "state machine safety: node %" PRIu64 " applied another entry at index %" PRIu64
+			      " of term %" PRIu64 " than was appended",
+		       id_of(w), entry->index, entry->term);
+	w->applied = entry->index;
+}
+
+/* ---- Recovery: promises ---- */
+
+static void recovered(struct watched *w, const struct ikada_raft *raft)
+{
+	struct rules *rules = w->rules;
+	struct ikada_raft_status status;
+	ikada_raft_status(raft, &status);
+	if (status.term < w->told_term)
+		broken(rules, "node %" PRIu64 " told others of term %" PRIu64 " and came back in term %" PRIu64, id_of(w),
+		       w->told_term, status.term);
+	if (status.term == w->vote_term && status.vote != w->vote)
+		broken(rules, "node %" PRIu64 " voted for %" PRIu64 " in term %" PRIu64
+			      " and came back with a vote for %" PRIu64,
+		       id_of(w), w->vote, w->vote_term, status.vote);
+	uint64_t promised = w->acked > w->durable ? w->acked : w->durable;
+	uint64_t had = last_of(&w->terms);
+	if (status.last_index < promised ||
+	    ikada_raft_term_at(raft, promised) != numbers_get(&w->terms, promised))
+		broken(rules, "node %" PRIu64 " had acknowledged index %" PRIu64 " (durable %" PRIu64
+			      ") of term %" PRIu64 " and came back with last index %" PRIu64 ", there term %" PRIu64,
+		       id_of(w), w->acked, w->durable, numbers_get(&w->terms, promised), status.last_index,
+		       status.last_index < promised ? 0 : ikada_raft_term_at(raft, promised));
+	if (had > 0)
+		rules->counters.recoveries++;
+	if (had > status.last_index)
+		rules->counters.recovered_shorter++;
+	if (w->terms.size > status.last_index + 1)
+		w->terms.size = status.last_index + 1;
+	for (uint64_t i = 1; i <= status.last_index; i++)
+		numbers_set(rules, &w->terms, i, ikada_raft_term_at(raft, i));
+	if (status.commit > last_of(&rules->committed))
+		broken(rules, "node %" PRIu64 " came back with commit %" PRIu64 ", which no leader had reached", id_of(w),
+		       status.commit);
+	else if (numbers_get(&rules->committed, status.commit) != numbers_get(&w->terms, status.commit))
+		broken(rules, "node %" PRIu64 " came back with another entry at its commit %" PRIu64, id_of(w),
+		       status.commit);
+	w->durable = status.last_index;
+	w->term = status.term;
+	w->commit = status.commit;
+	w->role = status.role;
+	w->raft = raft;
+	w->known = true;
+}
+
+/* ---- Steps ---- */
+
+static void before_step(void *context, const struct ikada_raft *raft, const struct ikada_event *event)
+{
+	struct watched *w = context;
+	size_t bytes = node_raft_bytes(w->node);
+	if (!w->known)
+		recovered(w, raft);
+	if (bytes != w->before_bytes) {
+		w->before = mem_resize(w->rules->mem, w->before, bytes);
+		w->before_bytes = bytes;
+	}
+	memcpy((void *)w->before, raft, bytes);
+}
+
+static void log_changed(struct watched *w, const struct ikada_effects *e)
+{
+	struct rules *rules = w->rules;
+	uint64_t last = last_of(&w->terms);
+	if (e->append_first <= last) {
+		rules->counters.truncations++;
+		if (e->append_first <= w->durable)
+			rules->counters.truncated_durable++;
+		if (e->append_first <= w->commit)
+			broken(rules, "node %" PRIu64 " cuts its log from index %" PRIu64 ", committed is %" PRIu64,
+			       id_of(w), e->append_first, w->commit);
+		if (w->role == IKADA_LEADER && e->role == IKADA_LEADER && w->term == e->term)
+			broken(rules, "leader append-only: node %" PRIu64 " leads term %" PRIu64
+				      " and cuts its log from index %" PRIu64,
+			       id_of(w), e->term, e->append_first);
+		w->terms.size = e->append_first;
+	}
+	if (e->append_first > last + 1)
+		broken(rules, "node %" PRIu64 " appends at index %" PRIu64 " to a log that ends at %" PRIu64, id_of(w),
+		       e->append_first, last);
+	if (w->durable >= e->append_first)
+		w->durable = e->append_first - 1;
+	if (w->acked >= e->append_first)
+		w->acked = e->append_first - 1;
+	for (uint64_t i = e->append_first; i <= e->append_last; i++)
+		numbers_set(rules, &w->terms, i, ikada_raft_term_at(w->raft, i));
+}
+
+static void began_to_lead(struct watched *w, const struct ikada_effects *e)
+{
+	struct rules *rules = w->rules;
+	uint64_t other = numbers_get(&rules->leaders, e->term);
+	rules->counters.leaders++;
+	if (other != 0)
+		broken(rules, "election safety: nodes %" PRIu64 " and %" PRIu64 " both lead in term %" PRIu64, other,
+		       id_of(w), e->term);
+	numbers_set(rules, &rules->leaders, e->term, id_of(w));
+	uint64_t index = last_of(&rules->committed_in);
+	while (index > 0 && rules->committed_in.at[index] >= e->term)
+		index--;
+	if (numbers_get(&w->terms, index) != numbers_get(&rules->committed, index))
+		broken(rules, "leader completeness: node %" PRIu64 " leads term %" PRIu64
+			      " without the entry of term %" PRIu64 " that was committed at index %" PRIu64
+			      " in term %" PRIu64,
+		       id_of(w), e->term, numbers_get(&rules->committed, index), index,
+		       numbers_get(&rules->committed_in, index));
+	uint64_t noop = e->append == IKADA_APPEND_NOOP ? e->append_first : last_of(&w->terms) + 1;
+	if (noop > e->commit + 1)
+		rules->counters.led_with_tail++;
+	for (uint32_t i = 0; i < rules->count; i++)
+		if (&rules->nodes[i] != w && rules->nodes[i].role == IKADA_LEADER) {
+			rules->counters.two_leaders++;
+			break;
+		}
+}
+
+static bool durable_on_majority(const struct rules *rules, uint64_t index, uint64_t term)
+{
+	uint32_t holders = 0;
+	for (uint32_t i = 0; i < rules->count; i++) {
+		const struct watched *w = &rules->nodes[i];
+		if (w->durable >= index && numbers_get(&w->terms, index) == term)
+			holders++;
+	}
+	return 2 * holders > rules->count;
+}
+
+static void committed(struct watched *w, uint64_t commit)
+{
+	struct rules *rules = w->rules;
+	uint64_t known = last_of(&rules->committed);
+	if (commit > last_of(&w->terms)) {
+		broken(rules, "node %" PRIu64 " commits index %" PRIu64 ", its log ends at %" PRIu64, id_of(w), commit,
+		       last_of(&w->terms));
+		return;
+	}
+	for (uint64_t i = w->commit + 1; i <= commit && i <= known; i++)
+		if (rules->committed.at[i] != w->terms.at[i])
+			broken(rules, "state machine safety: node %" PRIu64 " commits an entry of term %" PRIu64
+				      " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
+			       id_of(w), w->terms.at[i], i, rules->committed.at[i]);
+	if (commit <= known)
+		return;
+	uint64_t term = w->terms.at[commit];
+	if (w->role != IKADA_LEADER)
+		broken(rules, "node %" PRIu64 " commits index %" PRIu64 ", which no leader has committed", id_of(w),
+		       commit);
+	else if (term != w->term)
+		broken(rules, "node %" PRIu64 " leads term %" PRIu64 " and commits index %" PRIu64 " of term %" PRIu64,
+		       id_of(w), w->term, commit, term);
+	else if (!durable_on_majority(rules, commit, term))
+		broken(rules, "node %" PRIu64 " commits index %" PRIu64 " of term %" PRIu64
+			      ", which is not durable on a majority",
+		       id_of(w), commit, term);
+	for (uint64_t i = known + 1; i <= commit; i++) {
+		numbers_set(rules, &rules->committed, i, w->terms.at[i]);
+		numbers_set(rules, &rules->committed_in, i, w->term);
+		rules->counters.committed++;
+	}
+}
+
+static void after_step(void *context, const struct ikada_raft *raft, const struct ikada_event *event,
+		       const struct ikada_effects *e)
+{
+	struct watched *w = context;
+	struct rules *rules = w->rules;
+	rules->counters.steps++;
+	const char *wrong = raft_check(w->before, raft, event, e);
+	if (wrong != NULL)
+		broken(rules, "node %" PRIu64 ", one step: %s", id_of(w), wrong);
+	if (event->kind == IKADA_DURABLE) {
+		struct ikada_raft_status status;
+		ikada_raft_status(raft, &status);
+		w->durable = status.durable_index;
+	}
+	if (e->append != IKADA_APPEND_NONE)
+		log_changed(w, e);
+	if (e->role == IKADA_LEADER && (w->role != IKADA_LEADER || w->term != e->term))
+		began_to_lead(w, e);
+	w->role = e->role;
+	w->term = e->term;
+	if (e->commit < w->commit)
+		broken(rules, "node %" PRIu64 " goes back from commit %" PRIu64 " to %" PRIu64, id_of(w), w->commit,
+		       e->commit);
+	if (e->commit > w->commit)
+		committed(w, e->commit);
+	w->commit = e->commit;
+	rules->counters.reads_granted += e->granted.count;
+	rules->counters.reads_refused += e->refused_reads.count;
+	if (rules->hooks.point != NULL)
+		rules->hooks.point(rules->hooks.context, w->number);
+}
+
+/* ---- Messages: what is told is promised ---- */
+
+static void voted(struct watched *w, uint64_t term, uint64_t vote)
+{
+	struct rules *rules = w->rules;
+	if (w->vote_term == term && w->vote != vote)
+		broken(rules, "node %" PRIu64 " voted for %" PRIu64 " and for %" PRIu64 " in term %" PRIu64, id_of(w),
+		       w->vote, vote, term);
+	if (term < w->vote_term)
+		return; /* An old message that waited; what it tells was checked by the core's own rules. */
+	w->vote_term = term;
+	w->vote = vote;
+}
+
+static void sent(void *context, const struct ikada_message *m)
+{
+	struct watched *w = context;
+	struct rules *rules = w->rules;
+	bool counts = m->kind != IKADA_PREVOTE && m->kind != IKADA_PREVOTE_REPLY;
+	if (counts && m->term > w->told_term)
+		w->told_term = m->term;
+	if (m->kind == IKADA_VOTE)
+		voted(w, m->term, m->from);
+	if (m->kind == IKADA_VOTE_REPLY && m->granted) {
+		rules->counters.votes++;
+		voted(w, m->term, m->to);
+	}
+	if (m->kind == IKADA_APPEND && numbers_get(&rules->leaders, m->term) != id_of(w))
+		broken(rules, "node %" PRIu64 " sends an append of term %" PRIu64 ", which it does not lead", id_of(w),
+		       m->term);
+	if (m->kind == IKADA_APPEND && m->commit > last_of(&rules->committed))
+		broken(rules, "node %" PRIu64 " tells of commit %" PRIu64 ", which no leader has reached", id_of(w),
+		       m->commit);
+	if (m->kind == IKADA_APPEND_REPLY && m->rejected)
+		rules->counters.rejections++;
+	if (m->kind == IKADA_APPEND_REPLY && !m->rejected && m->match_index > w->acked && m->term == w->term) {
+		if (m->match_index > w->durable)
+			broken(rules, "node %" PRIu64 " acknowledges index %" PRIu64 ", durable is only %" PRIu64,
+			       id_of(w), m->match_index, w->durable);
+		w->acked = m->match_index;
+	}
+	if (rules->hooks.point != NULL)
+		rules->hooks.point(rules->hooks.context, w->number);
+}
+
+/* ---- Open, close, ask ---- */
+
+struct rules *rules_create(struct mem *mem, uint32_t nodes, const struct rules_hooks *hooks)
+{
+	CHECK_OP(nodes, <=, (uint32_t)RULES_NODES_MAX);
+	struct rules *rules = mem_zero(mem, sizeof *rules);
+	rules->mem = mem;
+	rules->hooks = *hooks;
+	rules->count = nodes;
+	for (uint32_t i = 0; i < nodes; i++) {
+		struct watched *w = &rules->nodes[i];
+		w->rules = rules;
+		w->number = i;
+		w->observer = (struct node_observer){.context = w,
+						     .before_step = before_step,
+						     .after_step = after_step,
+						     .sent = sent,
+						     .appended = appended,
+						     .applied = applied};
+	}
+	return rules;
+}
+
+void rules_destroy(struct rules *rules)
+{
+	struct mem *mem = rules->mem;
+	for (uint64_t i = 0; i < rules->entries_room; i++) {
+		while (rules->entries[i] != NULL) {
+			struct known *known = rules->entries[i];
+			rules->entries[i] = known->next;
+			mem_free(mem, known);
+		}
+	}
+	for (uint32_t i = 0; i < rules->count; i++) {
+		mem_free(mem, rules->nodes[i].terms.at);
+		mem_free(mem, rules->nodes[i].before);
+	}
+	mem_free(mem, rules->entries);
+	mem_free(mem, rules->leaders.at);
+	mem_free(mem, rules->committed.at);
+	mem_free(mem, rules->committed_in.at);
+	mem_free(mem, rules);
+}
+
+void rules_watch(struct rules *rules, uint32_t node, struct ikada_node *ikada_node)
+{
+	CHECK_OP(node, <, rules->count);
+	rules_ended(rules, node);
+	rules->nodes[node].node = ikada_node;
+	/* A new node has no core yet; the core's first step tells of it. */
+	if (ikada_node->raft != NULL)
+		recovered(&rules->nodes[node], ikada_node->raft);
+	node_observe(ikada_node, &rules->nodes[node].observer);
+}
+
+void rules_ended(struct rules *rules, uint32_t node)
+{
+	struct watched *w = &rules->nodes[node];
+	w->node = NULL;
+	w->known = false;
+	w->raft = NULL;
+	w->role = IKADA_FOLLOWER;
+	w->term = 0;
+	w->commit = 0;
+	w->applied = 0;
+}
+
+const char *rules_failure(const struct rules *rules)
+{
+	return rules->failure[0] == '\0' ? NULL : rules->failure;
+}
+
+const struct rules_counters *rules_counters(const struct rules *rules)
+{
+	return &rules->counters;
+}
+
+enum ikada_role rules_role(const struct rules *rules, uint32_t node, uint64_t *term)
+{
+	*term = rules->nodes[node].term;
+	return rules->nodes[node].role;
+}
+
+uint64_t rules_commit(const struct rules *rules, uint32_t node)
+{
+	return rules->nodes[node].commit;
+}
+
+uint64_t rules_applied(const struct rules *rules, uint32_t node)
+{
+	return rules->nodes[node].applied;
+}
+
+uint64_t rules_committed(const struct rules *rules)
+{
+	return last_of(&rules->committed);
+}

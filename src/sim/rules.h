@@ -1,0 +1,72 @@
+/*
+ * The rules of Figure 3 of the paper, held against all nodes of a simulated cluster at once, and the promises that a
+ * node must keep across crashes. Fed by what the observer of each node sees (node/observe.h):
+ *
+ *	election safety		one leader in each term
+ *	leader append-only	a leader never cuts its log
+ *	log matching		one entry and one predecessor for each (index, term)
+ *	leader completeness	what was committed in a term is in the log of the leaders of all later terms
+ *	state machine safety	one entry applied at each index, in order, never beyond what is committed
+ *	commitment		a leader commits entries of its own term that are durable on a majority
+ *	promises		votes, terms and entries that a message told of are there after a crash
+ *
+ * and, after each step of a core, raft_check. The first thing that breaks a rule is kept as a sentence.
+ */
+#ifndef IKADA_SIM_RULES_H
+#define IKADA_SIM_RULES_H
+
+#include "base/mem.h"
+#include "ikada/raft.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ikada_node;
+struct rules;
+
+enum { RULES_NODES_MAX = 9 };
+
+/* How often the states were reached in which mistakes show. */
+struct rules_counters {
+	uint64_t steps;
+	uint64_t leaders;
+	uint64_t led_with_tail;	     /* A leader began with entries of older terms not known to be committed. */
+	uint64_t two_leaders;	     /* A leader began while another still believed it was one. */
+	uint64_t truncations;	     /* Logs cut. */
+	uint64_t truncated_durable;  /* ... below an entry that was durable. */
+	uint64_t votes;
+	uint64_t rejections;	     /* Appends that did not fit the receiver's log. */
+	uint64_t recoveries;	     /* Of a log with entries. */
+	uint64_t recovered_shorter;  /* ... that had lost unsynced entries. */
+	uint64_t entries;
+	uint64_t committed;
+	uint64_t reads_granted;
+	uint64_t reads_refused;
+};
+
+struct rules_hooks {
+	void *context;
+	/* At the end of each step, and after each message sent; may crash the node, and so not return. May be NULL. */
+	void (*point)(void *context, uint32_t node);
+};
+
+struct rules *rules_create(struct mem *mem, uint32_t nodes, const struct rules_hooks *hooks);
+void rules_destroy(struct rules *rules);
+
+/* A new process of node number `node` (from 0; its id is one more): sets its observer. Call before its first turn. */
+void rules_watch(struct rules *rules, uint32_t node, struct ikada_node *ikada_node);
+/* It has ended. */
+void rules_ended(struct rules *rules, uint32_t node);
+
+/* The first broken rule, as a sentence; NULL: none. */
+const char *rules_failure(const struct rules *rules);
+const struct rules_counters *rules_counters(const struct rules *rules);
+
+/* What the node is, as of its last step; a follower in term 0 when it is down. */
+enum ikada_role rules_role(const struct rules *rules, uint32_t node, uint64_t *term);
+uint64_t rules_commit(const struct rules *rules, uint32_t node);
+uint64_t rules_applied(const struct rules *rules, uint32_t node);
+/* The highest index that any leader has committed. */
+uint64_t rules_committed(const struct rules *rules);
+
+#endif

@@ -1,0 +1,244 @@
+/* One run: see run.h. Everything that a seed decides about the shape of the run is drawn here. */
+#include "sim/run.h"
+
+#include "base/check.h"
+#include "sim/clients.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_MS ((uint64_t)1000000)
+#define NS_PER_S ((uint64_t)1000000000)
+
+#define FAULTS_END_NS (40 * NS_PER_S)
+/* From here on every operation must be done, and nothing but the load disturbs the cluster. */
+#define CALM_FROM_NS (50 * NS_PER_S)
+#define CALM_TO_NS (56 * NS_PER_S)
+#define END_NS (60 * NS_PER_S)
+
+enum { CALM_RATE_MIN = 100 }; /* Operations a second. */
+
+struct run {
+	struct mem mem;
+	struct sim *sim;
+	struct cluster cluster;
+	struct history *history;
+	struct clients *clients;
+	struct faults *faults;
+	uint64_t leaders_before_calm;
+	const struct run_settings *settings;
+};
+
+/* ---- Hooks ---- */
+
+static void on_point(void *context, uint32_t node)
+{
+	struct run *run = context;
+	faults_point(run->faults, node);
+}
+
+static void on_fatal(void *context, struct sim_host *host, const char *text)
+{
+	struct run *run = context;
+	if (cluster_on_fatal(&run->cluster, host, text))
+		faults_ended(run->faults, sim_host_owner(host));
+}
+
+static void trace_line(struct run *run, const char *text)
+{
+	run->settings->trace(run->settings->trace_context, text);
+}
+
+static void on_log(void *context, struct sim_host *host, enum env_level level, const char *room, const char *text)
+{
+	static const char *const levels[] = {"debug", "info", "warn", "error"};
+	struct run *run = context;
+	char line[1200];
+	uint64_t now = sim_now(run->sim);
+	snprintf(line, sizeof line, "%" PRIu64 ".%06" PRIu64 " ms %s says %s %s %s", now / NS_PER_MS, now % NS_PER_MS,
+		 sim_host_name(host), levels[level], room, text);
+	trace_line(run, line);
+}
+
+static void on_trace(void *context, const char *text)
+{
+	trace_line(context, text);
+}
+
+static void on_say(void *context, const char *text)
+{
+	struct run *run = context;
+	char line[1200];
+	uint64_t now = sim_now(run->sim);
+	snprintf(line, sizeof line, "%" PRIu64 ".%06" PRIu64 " ms the world: %s", now / NS_PER_MS, now % NS_PER_MS, text);
+	trace_line(run, line);
+}
+
+/* ---- What the seed decides ---- */
+
+static uint32_t draw_nodes(struct rng *rng)
+{
+	uint64_t n = rng_below(rng, 20);
+	return n == 0 ? 1 : n == 1 ? 2 : n == 2 ? 4 : n < 6 ? 5 : n == 6 ? 7 : 3;
+}
+
+static void draw_world(struct run *run, struct rng *rng)
+{
+	struct sim_link link = {
+		.delay_min_ns = 20000 << rng_below(rng, 5),
+		.split_ppm = (uint32_t)rng_below(rng, 200000),
+		.window_bytes = 256 * 1024,
+	};
+	link.delay_max_ns = link.delay_min_ns + (50000 << rng_below(rng, 8));
+	sim_net_set_all(run->sim, &link);
+	struct sim_net_settings *net = sim_net_settings(run->sim);
+	net->break_ppm = (uint32_t)rng_below(rng, 1000001);
+	net->break_max_ns = net->break_min_ns + rng_below(rng, 5 * NS_PER_S);
+	uint64_t sync_ns = 50000 << rng_below(rng, 6);
+	for (uint32_t i = 0; i < run->cluster.count; i++) {
+		struct sim_host_settings *host = sim_host_settings(run->cluster.members[i].host);
+		host->sync_min_ns = sync_ns / 2;
+		host->sync_typical_ns = 2 * sync_ns;
+		host->sync_max_ns = 10 * sync_ns;
+		host->turn_max_ns = 5000 + rng_below(rng, 50000);
+		host->crash_all_lost_ppm = (uint32_t)rng_below(rng, 400000);
+		host->crash_all_kept_ppm = (uint32_t)rng_below(rng, 300000);
+		host->crash_prefix_ppm = (uint32_t)rng_below(rng, 300000);
+	}
+}
+
+static struct history_settings draw_history(struct rng *rng)
+{
+	struct history_settings settings;
+	settings.keys = 4 + (uint32_t)rng_below(rng, 12);
+	settings.key_ops = 20 + (uint32_t)rng_below(rng, 60);
+	settings.read_ppm = 200000 + (uint32_t)rng_below(rng, 500000);
+	return settings;
+}
+
+static struct clients_settings draw_clients(struct rng *rng)
+{
+	struct clients_settings settings;
+	settings.connections = 8 + (uint32_t)rng_below(rng, 16);
+	settings.window = 1 + (uint32_t)rng_below(rng, CLIENTS_WINDOW_MAX);
+	settings.rate = 150 + rng_below(rng, 100);
+	settings.patience_ns = NS_PER_S + rng_below(rng, 6 * NS_PER_S);
+	return settings;
+}
+
+static void open_run(struct run *run, const struct run_settings *settings)
+{
+	mem_init(&run->mem, true);
+	run->settings = settings;
+	run->sim = sim_create(settings->seed);
+	struct rng rng = sim_rng(run->sim, 1);
+	uint32_t nodes = draw_nodes(&rng);
+	if (settings->nodes != 0)
+		nodes = settings->nodes;
+	const struct sim_hooks hooks = {
+		.context = run,
+		.on_fatal = on_fatal,
+		.on_log = settings->trace == NULL ? NULL : on_log,
+		.on_trace = settings->trace == NULL ? NULL : on_trace,
+	};
+	sim_set_hooks(run->sim, &hooks);
+	const struct rules_hooks rules_hooks = {.context = run, .point = on_point};
+	cluster_create(&run->cluster, run->sim, &run->mem, nodes, &rules_hooks);
+	run->cluster.term_runs = (uint64_t)256 << rng_below(&rng, 3);
+	run->cluster.request_deadline_ns = NS_PER_S + rng_below(&rng, 4 * NS_PER_S);
+	if (settings->trace != NULL) {
+		run->cluster.trace = on_say;
+		run->cluster.trace_context = run;
+	}
+	const struct history_settings history = draw_history(&rng);
+	const struct clients_settings clients = draw_clients(&rng);
+	uint64_t history_seed = rng_next(&rng);
+	uint64_t clients_seed = rng_next(&rng);
+	uint64_t faults_seed = rng_next(&rng);
+	run->history = history_create(&run->mem, &history, history_seed);
+	run->clients = clients_create(&run->cluster, run->history, &clients, clients_seed);
+	run->faults = faults_create(&run->cluster, run->clients, faults_seed);
+	draw_world(run, &rng);
+}
+
+/* ---- The run ---- */
+
+static bool run_until(struct run *run, uint64_t time)
+{
+	/* In slices, so that a failure is noticed soon after. */
+	while (sim_now(run->sim) < time && cluster_failure(&run->cluster) == NULL) {
+		uint64_t next = sim_now(run->sim) + 10 * NS_PER_MS;
+		sim_run_until(run->sim, next < time ? next : time);
+	}
+	return cluster_failure(&run->cluster) == NULL;
+}
+
+static void live(struct run *run)
+{
+	for (uint32_t i = 0; i < run->cluster.count; i++)
+		cluster_start(&run->cluster.members[i]);
+	clients_start(run->clients);
+	faults_start(run->faults);
+	if (!run_until(run, FAULTS_END_NS))
+		return;
+	faults_end(run->faults);
+	if (!run_until(run, CALM_FROM_NS))
+		return;
+	run->leaders_before_calm = rules_counters(run->cluster.rules)->leaders;
+	if (!run_until(run, CALM_TO_NS))
+		return;
+	clients_stop(run->clients);
+	clients_probe(run->clients);
+	run_until(run, END_NS);
+}
+
+/* What was seen, when nothing was wrong by itself. */
+static void judge(struct run *run, char *failure, size_t size)
+{
+	history_judge(run->history, failure, size);
+	if (failure[0] != '\0')
+		return;
+	uint64_t done = history_all_done(run->history, CALM_FROM_NS, CALM_TO_NS, failure, size);
+	if (failure[0] == '\0' && done < CALM_RATE_MIN * ((CALM_TO_NS - CALM_FROM_NS) / NS_PER_S))
+		snprintf(failure, size, "progress: only %" PRIu64 " operations were done in %" PRIu64 " s of calm", done,
+			 (CALM_TO_NS - CALM_FROM_NS) / NS_PER_S);
+	if (failure[0] == '\0')
+		clients_judge(run->clients, failure, size);
+	if (failure[0] != '\0')
+		return;
+	uint64_t leaders = rules_counters(run->cluster.rules)->leaders;
+	if (leaders != run->leaders_before_calm)
+		snprintf(failure, size, "progress: the leader changed %" PRIu64 " times in calm",
+			 leaders - run->leaders_before_calm);
+	else
+		cluster_judge(&run->cluster);
+}
+
+void run_seed(const struct run_settings *settings, struct run_result *result)
+{
+	struct run run = {.settings = settings};
+	memset(result, 0, sizeof *result);
+	open_run(&run, settings);
+	live(&run);
+	if (cluster_failure(&run.cluster) == NULL)
+		judge(&run, result->failure, sizeof result->failure);
+	if (cluster_failure(&run.cluster) != NULL)
+		snprintf(result->failure, sizeof result->failure, "%s", cluster_failure(&run.cluster));
+	result->failed = result->failure[0] != '\0';
+	result->virtual_ns = sim_now(run.sim);
+	result->trace_hash = sim_trace_hash(run.sim);
+	result->nodes = run.cluster.count;
+	for (uint32_t i = 0; i < FAULT_KINDS; i++)
+		result->faults[i] = faults_count(run.faults, (enum fault_kind)i);
+	result->sim = *sim_counters(run.sim);
+	result->rules = *rules_counters(run.cluster.rules);
+	result->cluster = run.cluster.counters;
+	result->history = *history_counters(run.history);
+	sim_destroy(run.sim);
+	faults_destroy(run.faults);
+	clients_destroy(run.clients);
+	history_destroy(run.history);
+	cluster_destroy(&run.cluster);
+	CHECK_OP(run.mem.bytes, ==, 0u);
+}

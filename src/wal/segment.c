@@ -1,0 +1,204 @@
+/*
+ * Segment files. Owns their names, their making and their order; knows nothing of batches.
+ *
+ * Invariant: a segment has its final name in a synced directory, its header synced and all its room reserved before the
+ * chain goes on in it.
+ */
+#include "wal/wal_internal.h"
+
+#include "base/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define TEMPORARY_NAME "segment.tmp"
+#define RETRY_NS ((uint64_t)1000 * 1000 * 1000)
+
+uint8_t *wal_aligned(struct mem *mem, size_t size, void **memory)
+{
+	*memory = mem_alloc(mem, size + WAL_BLOCK_BYTES);
+	uintptr_t at = ((uintptr_t)*memory + WAL_BLOCK_BYTES - 1) / WAL_BLOCK_BYTES * WAL_BLOCK_BYTES;
+	return (uint8_t *)at;
+}
+
+void segment_name(char name[SEGMENT_NAME_BYTES], uint64_t number)
+{
+	snprintf(name, SEGMENT_NAME_BYTES, "%016" PRIx64 ".wal", number);
+}
+
+char *wal_path(const struct wal *wal, const char *name)
+{
+	size_t size = strlen(wal->dir) + 1 + strlen(name) + 1;
+	char *path = mem_alloc(wal->mem, size);
+	snprintf(path, size, "%s/%s", wal->dir, name);
+	return path;
+}
+
+static char *path_of(const struct wal *wal, uint64_t number)
+{
+	char name[SEGMENT_NAME_BYTES];
+	segment_name(name, number);
+	return wal_path(wal, name);
+}
+
+int segment_open(const struct wal *wal, uint64_t number, enum env_open how, struct env_file **file)
+{
+	char *path = path_of(wal, number);
+	int status = wal->env->ops->open(wal->env, path, how, file);
+	mem_free(wal->mem, path);
+	return status;
+}
+
+void segment_close(const struct wal *wal, struct segment *segment)
+{
+	if (segment->file != NULL)
+		wal->env->ops->close(segment->file);
+	segment->file = NULL;
+}
+
+/* The number in a segment's name; 0: not a segment's name. */
+static uint64_t number_in(const char *name)
+{
+	if (strlen(name) != SEGMENT_NAME_BYTES - 1 || strcmp(name + 16, ".wal") != 0)
+		return 0;
+	uint64_t number = 0;
+	for (int i = 0; i < 16; i++) {
+		char c = name[i];
+		if (c >= '0' && c <= '9')
+			number = number << 4 | (uint64_t)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			number = number << 4 | (uint64_t)(c - 'a' + 10);
+		else
+			return 0;
+	}
+	return number;
+}
+
+static void list_add(void *context, const char *name)
+{
+	struct segment_list *list = context;
+	uint64_t number = number_in(name);
+	if (number == 0)
+		return;
+	if (list->count == list->room) {
+		list->room = list->room == 0 ? 16 : 2 * list->room;
+		list->numbers = mem_resize(list->mem, list->numbers, list->room * sizeof *list->numbers);
+	}
+	size_t at = list->count++;
+	for (; at > 0 && list->numbers[at - 1] > number; at--)
+		list->numbers[at] = list->numbers[at - 1];
+	list->numbers[at] = number;
+}
+
+static int remove_temporary(const struct wal *wal)
+{
+	char *path = wal_path(wal, TEMPORARY_NAME);
+	int status = wal->env->ops->unlink(wal->env, path);
+	mem_free(wal->mem, path);
+	return status == -ENOENT ? 0 : status;
+}
+
+int segment_list_read(const struct wal *wal, struct segment_list *list)
+{
+	list->mem = wal->mem;
+	int status = remove_temporary(wal);
+	return status == 0 ? wal->env->ops->list_dir(wal->env, wal->dir, list_add, list) : status;
+}
+
+static int fill_new(const struct wal *wal, struct segment *segment)
+{
+	const struct env_ops *ops = wal->env->ops;
+	void *memory;
+	uint8_t *block = wal_aligned(wal->mem, WAL_BLOCK_BYTES, &memory);
+	segment_header_encode(block, &segment->header);
+	int status = ops->allocate(segment->file, segment->header.bytes);
+	if (status == 0)
+		status = ops->write_at(segment->file, block, WAL_BLOCK_BYTES, 0);
+	if (status == 0)
+		status = ops->sync(segment->file);
+	mem_free(wal->mem, memory);
+	return status;
+}
+
+int segment_make(const struct wal *wal, uint64_t number, struct segment *segment)
+{
+	const struct env_ops *ops = wal->env->ops;
+	segment->header = (struct segment_header){.version = WAL_VERSION,
+						  .number = number,
+						  .bytes = wal->settings.segment_bytes,
+						  .salt = ops->random(wal->env),
+						  .epoch = wal->epoch};
+	segment->file = NULL;
+	char *temporary = wal_path(wal, TEMPORARY_NAME);
+	char *path = path_of(wal, number);
+	int status = ops->open(wal->env, temporary, ENV_OPEN_CREATE, &segment->file);
+	if (status == 0)
+		status = fill_new(wal, segment);
+	if (status == 0)
+		status = ops->rename(wal->env, temporary, path);
+	bool renamed = status == 0;
+	if (renamed)
+		status = ops->sync_dir(wal->env, wal->dir);
+	if (status == -EDQUOT)
+		status = -ENOSPC;
+	if (renamed && status == -ENOSPC)
+		status = -EIO; /* It has its name, but who knows for how long. */
+	if (status != 0) {
+		segment_close(wal, segment);
+		if (!renamed && status == -ENOSPC) {
+			int removed = remove_temporary(wal);
+			status = removed == 0 ? status : removed;
+		}
+	}
+	mem_free(wal->mem, temporary);
+	mem_free(wal->mem, path);
+	return status;
+}
+
+int segment_remove(const struct wal *wal, uint64_t number)
+{
+	char *path = path_of(wal, number);
+	int status = wal->env->ops->unlink(wal->env, path);
+	mem_free(wal->mem, path);
+	return status == 0 ? wal->env->ops->sync_dir(wal->env, wal->dir) : status;
+}
+
+uint64_t segments_room(const struct wal *wal)
+{
+	uint64_t room = wal->segment.header.bytes - wal->offset;
+	for (size_t i = 0; i < wal->ahead_count; i++)
+		room += wal->ahead[i].header.bytes - 2 * WAL_BLOCK_BYTES; /* Its header, its OPEN. */
+	return room;
+}
+
+int segments_make_ahead(struct wal *wal, bool urgent)
+{
+	uint64_t enough = wal->settings.segment_bytes / 2 * 3;
+	uint64_t now = wal->env->ops->raw_ns(wal->env);
+	urgent &= wal->ahead_count == 0;
+	if (segments_room(wal) >= enough || (now < wal->retry_ns && !urgent))
+		return 0;
+	int status = 0;
+	while (status == 0 && segments_room(wal) < enough && wal->ahead_count < WAL_AHEAD_MAX) {
+		uint64_t number = wal->segment.header.number + wal->ahead_count + 1;
+		status = segment_make(wal, number, &wal->ahead[wal->ahead_count]);
+		if (status == 0)
+			wal->ahead_count++;
+	}
+	if (status != -ENOSPC)
+		return status;
+	wal->retry_ns = now + RETRY_NS;
+	return urgent && wal->ahead_count == 0 ? status : 0;
+}
+
+void segment_advance(struct wal *wal)
+{
+	CHECK(wal->ahead_count > 0);
+	segment_close(wal, &wal->segment);
+	wal->segment = wal->ahead[0];
+	wal->offset = WAL_BLOCK_BYTES;
+	wal->ahead_count--;
+	memmove(wal->ahead, wal->ahead + 1, wal->ahead_count * sizeof *wal->ahead);
+}

@@ -1,0 +1,1130 @@
+/*
+ * The log on disk against a plain model and a disk that loses what it may. What was reported durable is there after
+ * each crash; what is read is always a prefix of what was put; what no crash can have left is refused.
+ */
+#include "test_wal_disk.h"
+
+#include "base/bytes.h"
+#include "base/entry.h"
+#include "env/env_uv.h"
+#include "wal/format.h"
+#include "wal/wal.h"
+
+#include <unistd.h>
+
+enum { SEGMENT = 64 * 1024, ATOMS_MAX = 20000, INDEX_MAX = 20000, WRITES_MAX = 4000 };
+
+/* What the log holds, as a digest; each entry's digest includes those before it. */
+struct digest {
+	uint64_t term, vote, base_index, base_term, config, last_index, entries;
+};
+
+struct model {
+	struct digest now;
+	uint64_t entries_at[INDEX_MAX]; /* By index, now. */
+	uint64_t committed;	        /* Noted. */
+	struct digest atoms[ATOMS_MAX]; /* After each atom: a hard state, a base, an entry. */
+	size_t atom_count;
+	size_t durable;			/* Atoms reported durable. */
+	uint64_t ticket;
+	size_t ticket_atoms[ATOMS_MAX];
+	uint64_t durable_ticket;
+	/* Each write, as it was completed. */
+	struct {
+		uint64_t segment, offset, size;
+		size_t atoms;
+	} writes[WRITES_MAX];
+	size_t write_count;
+	uint64_t counter;
+};
+
+struct world {
+	struct disk *disk;
+	struct wal *wal;
+	struct wal_settings settings;
+	struct model model;
+	struct model replayed;
+	struct wal_state state;
+	char error[512];
+	bool busy; /* Inside a call into the log: no callback may come. */
+	void (*on_durable)(struct world *w);
+};
+
+static uint64_t mix(uint64_t h, const void *bytes, size_t size)
+{
+	const uint8_t *p = bytes;
+	for (size_t i = 0; i < size; i++)
+		h = (h ^ p[i]) * 0x100000001b3u;
+	return h ^ h >> 29;
+}
+
+/* ---- The model ---- */
+
+static void model_base(struct model *m, uint64_t index, uint64_t term, const uint8_t *config, size_t size)
+{
+	m->now.base_index = m->now.last_index = index;
+	m->now.base_term = term;
+	m->now.config = mix(7, config, size);
+	m->now.entries = 1;
+	m->entries_at[index] = 1;
+}
+
+static void model_entry(struct model *m, uint64_t index, const uint8_t *bytes, size_t size)
+{
+	assert_true(index > m->now.base_index && index <= m->now.last_index + 1);
+	m->entries_at[index] = m->now.entries = mix(m->entries_at[index - 1], bytes, size);
+	m->now.last_index = index;
+}
+
+static void model_atom(struct model *m)
+{
+	assert_true(m->atom_count < ATOMS_MAX);
+	m->atoms[m->atom_count++] = m->now;
+}
+
+/* ---- The log ---- */
+
+static void replay_base(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t size)
+{
+	struct world *w = context;
+	model_base(&w->replayed, index, term, config, size);
+}
+
+static void replay_entry(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size)
+{
+	struct world *w = context;
+	struct entry entry;
+	assert_int_equal(entry_decode(bytes, size, &entry), size);
+	assert_int_equal(entry.index, index);
+	assert_int_equal(entry.term, term);
+	model_entry(&w->replayed, index, bytes, size);
+}
+
+static void durable(void *context, uint64_t ticket)
+{
+	struct world *w = context;
+	assert_false(w->busy);
+	assert_true(ticket > w->model.durable_ticket && ticket <= w->model.ticket);
+	w->model.durable_ticket = ticket;
+	w->model.durable = w->model.ticket_atoms[ticket];
+	if (w->on_durable != NULL)
+		w->on_durable(w);
+}
+
+static bool open_log(struct world *w)
+{
+	const struct wal_replay replay = {w, replay_base, replay_entry};
+	memset(&w->replayed.now, 0, sizeof w->replayed.now);
+	w->error[0] = '\0';
+	w->busy = true;
+	w->wal = wal_open(&w->disk->env, &w->settings, &replay, &w->state, w->error, sizeof w->error);
+	w->busy = false;
+	if (w->wal == NULL) {
+		assert_true(strlen(w->error) > 10);
+		assert_null(strchr(w->error, '\n'));
+		assert_int_equal(w->disk->mem.bytes, 0);
+	}
+	return w->wal != NULL;
+}
+
+/* What was read is what some prefix of the atoms led to, and the prefix has at least `least` of them; it is kept. */
+static void check_read(struct world *w, size_t least)
+{
+	struct model *m = &w->model;
+	struct digest read = w->replayed.now;
+	read.term = w->state.term;
+	read.vote = w->state.vote;
+	assert_int_equal(read.base_index, w->state.base_index);
+	assert_int_equal(read.base_term, w->state.base_term);
+	assert_int_equal(read.last_index, w->state.last_index);
+	assert_int_equal(w->state.has_base, read.entries != 0);
+	assert_true(w->state.commit <= read.last_index && w->state.commit >= read.base_index);
+	assert_true(w->state.commit <= m->committed || w->state.commit == read.base_index);
+	if (w->state.commit > read.base_index)
+		assert_int_equal(w->replayed.entries_at[w->state.commit], m->entries_at[w->state.commit]);
+	size_t at = m->atom_count;
+	while (memcmp(&m->atoms[at - 1], &read, sizeof read) != 0)
+		if (--at < least || at == 0)
+			fail_msg("what was read is no prefix that has all that was durable (%zu of %zu atoms)", least,
+				 m->atom_count);
+	m->atom_count = at;
+	m->now = read;
+	memcpy(m->entries_at, w->replayed.entries_at, (read.last_index + 1) * sizeof m->entries_at[0]);
+	m->committed = m->committed > read.last_index ? w->state.commit : m->committed;
+	m->durable = at;
+	m->ticket = m->durable_ticket = 0;
+}
+
+static struct world *world_new(uint64_t seed)
+{
+	struct world *w = calloc(1, sizeof *w);
+	w->disk = disk_new(seed);
+	w->settings = (struct wal_settings){"d/wal", SEGMENT, SEGMENT / 2, durable, w};
+	model_atom(&w->model);
+	return w;
+}
+
+static void world_free(struct world *w)
+{
+	if (w->wal != NULL)
+		wal_close(w->wal);
+	disk_free(w->disk);
+	free(w);
+}
+
+static void ticket(struct world *w)
+{
+	struct model *m = &w->model;
+	m->ticket_atoms[++m->ticket] = m->atom_count;
+	wal_put_ticket(w->wal, m->ticket);
+}
+
+static void put_hard(struct world *w, uint64_t term, uint64_t vote)
+{
+	wal_put_hard(w->wal, 0, term, vote);
+	w->model.now.term = term;
+	w->model.now.vote = vote;
+	model_atom(&w->model);
+	ticket(w);
+}
+
+static void put_base(struct world *w, uint64_t index)
+{
+	uint8_t config[40];
+	memset(config, (int)index, sizeof config);
+	size_t size = 1 + index % 40;
+	wal_put_base(w->wal, 0, index, w->model.now.term, config, size);
+	model_base(&w->model, index, w->model.now.term, config, size);
+	model_atom(&w->model);
+	ticket(w);
+}
+
+/* Entries with payloads of up to `length`, exactly that for a single one. */
+static void put_entries(struct world *w, uint64_t first, size_t count, size_t length)
+{
+	struct model *m = &w->model;
+	uint8_t *bytes = calloc(count, entry_bytes(length));
+	uint8_t *payload = malloc(length + 1);
+	size_t size = 0;
+	for (size_t i = 0; i < count; i++) {
+		m->counter++;
+		size_t own = count == 1 ? length : (size_t)(m->counter * 7919 % (length + 1));
+		memset(payload, (int)m->counter, own);
+		struct entry entry = {.index = first + i,
+				      .term = m->now.term,
+				      .stamp = m->counter,
+				      .kind = ENTRY_COMMAND,
+				      .length = (uint32_t)own,
+				      .payload = payload};
+		entry_encode(bytes + size, &entry);
+		model_entry(m, first + i, bytes + size, entry_bytes(own));
+		model_atom(m);
+		size += entry_bytes(own);
+	}
+	wal_put_entries(w->wal, bytes, size);
+	memset(bytes, 0xee, size); /* Copied, not kept. */
+	free(bytes);
+	free(payload);
+	ticket(w);
+}
+
+static void note(struct world *w, uint64_t commit)
+{
+	wal_note_commit(w->wal, 0, commit);
+	if (commit > w->model.committed)
+		w->model.committed = commit;
+}
+
+static void complete(struct world *w)
+{
+	struct disk *d = w->disk;
+	struct model *m = &w->model;
+	assert_true(wal_sync_started_ns(w->wal) != 0);
+	uint64_t offset = d->io_offset;
+	uint64_t size = d->io_size;
+	uint64_t segment = get_le64(d->io_file->inode->now + 16);
+	disk_complete(d, 0);
+	assert_int_equal(wal_sync_started_ns(w->wal), 0);
+	assert_true(m->write_count < WRITES_MAX);
+	m->writes[m->write_count].segment = segment;
+	m->writes[m->write_count].offset = offset;
+	m->writes[m->write_count].size = size;
+	m->writes[m->write_count++].atoms = m->durable;
+}
+
+static void flush(struct world *w)
+{
+	w->busy = true;
+	wal_flush(w->wal);
+	w->busy = false;
+}
+
+static void drain(struct world *w)
+{
+	for (;;) {
+		if (w->disk->io != NULL)
+			complete(w);
+		flush(w);
+		if (w->disk->io == NULL)
+			break;
+	}
+	assert_true(wal_idle(w->wal));
+	assert_int_equal(wal_pending_bytes(w->wal), 0);
+	assert_int_equal(w->model.durable, w->model.atom_count);
+}
+
+static void seal(struct world *w)
+{
+	w->busy = true;
+	wal_seal(w->wal);
+	w->busy = false;
+	if (w->disk->io != NULL)
+		complete(w);
+}
+
+static void close_log(struct world *w)
+{
+	wal_close(w->wal);
+	w->wal = NULL;
+	assert_int_equal(w->disk->mem.bytes, 0);
+}
+
+static void born(struct world *w)
+{
+	assert_true(open_log(w));
+	assert_false(w->state.has_base);
+	put_base(w, 0);
+	drain(w);
+}
+
+/* One random call. */
+static void random_op(struct world *w, struct rng *rng)
+{
+	struct model *m = &w->model;
+	uint64_t draw = rng_below(rng, 100);
+	uint64_t low = (m->committed > m->now.base_index ? m->committed : m->now.base_index) + 1;
+	if (m->now.entries == 0)
+		put_base(w, 0);
+	else if (draw < 12)
+		put_hard(w, m->now.term + rng_below(rng, 2), rng_below(rng, 4));
+	else if (draw < 45)
+		put_entries(w, rng_below(rng, 4) == 0 ? rng_between(rng, low, m->now.last_index + 1)
+						      : m->now.last_index + 1,
+			    1 + rng_below(rng, 12), rng_below(rng, 700));
+	else if (draw < 49)
+		put_entries(w, m->now.last_index + 1, 1, rng_below(rng, SEGMENT - 3 * 4096 - 64 - 7));
+	else if (draw < 50 && m->now.last_index < INDEX_MAX / 2)
+		put_base(w, m->now.last_index + rng_below(rng, 9));
+	else if (draw < 65 && m->now.last_index >= low)
+		note(w, rng_between(rng, low, m->now.last_index));
+	else if (draw < 90)
+		flush(w);
+	else if (draw < 94)
+		seal(w);
+	if (w->disk->io != NULL && rng_below(rng, 3) > 0)
+		complete(w);
+}
+
+/* Opens, and may crash on the way, again and again (S05); then what was read is right. */
+static void reopen(struct world *w, struct rng *rng)
+{
+	uint64_t crashes = rng_below(rng, 4);
+	for (;;) {
+		struct disk *d = w->disk;
+		bool last = crashes-- == 0;
+		d->stop_at = last ? 0 : d->ops + 1 + rng_below(rng, 40);
+		if (setjmp(d->out) != 0) {
+			disk_crash(d, rng_below(rng, 101));
+			continue;
+		}
+		if (!open_log(w))
+			fail_msg("refused: %s", w->error);
+		check_read(w, w->model.durable);
+		d->stop_at = 0;
+		if (last)
+			return;
+		wal_close(w->wal); /* It got through before the crash. */
+		w->wal = NULL;
+		disk_crash(d, 50);
+	}
+}
+
+static void test_random_against_model(void **unused)
+{
+	(void)unused;
+	for (uint64_t seed = 1; seed <= 60; seed++) {
+		struct world *w = world_new(seed);
+		struct rng rng = rng_seed(seed * 31);
+		for (int life = 0; life < 8; life++) {
+			if (life > 0 || seed % 2 == 0)
+				reopen(w, &rng);
+			else
+				assert_true(open_log(w));
+			uint64_t ops = rng_below(&rng, 60);
+			for (uint64_t i = 0; i < ops && disk_used(w->disk) < 16 * (uint64_t)SEGMENT; i++)
+				random_op(w, &rng);
+			uint64_t how = rng_below(&rng, 4);
+			if (how == 0) {
+				drain(w);
+				if (rng_below(&rng, 2) == 0)
+					seal(w);
+				close_log(w);
+			} else {
+				w->wal = NULL;
+				if (how == 1)
+					disk_kill(w->disk, rng_below(&rng, 2) == 0);
+				else
+					disk_crash(w->disk, rng_below(&rng, 101));
+			}
+		}
+		reopen(w, &rng);
+		world_free(w);
+	}
+}
+
+/* ---- One log, cut and damaged everywhere ---- */
+
+static const char segment_1[] = "d/wal/0000000000000001.wal";
+static const char segment_2[] = "d/wal/0000000000000002.wal";
+static const char segment_3[] = "d/wal/0000000000000003.wal";
+
+/* A log of two epochs that ends a little way into its second segment, without a seal. */
+static struct world *finished_log(void)
+{
+	struct world *w = world_new(5);
+	born(w);
+	put_hard(w, 1, 2);
+	put_entries(w, 1, 5, 300);
+	drain(w);
+	seal(w);
+	close_log(w);
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	for (uint64_t i = 6; i < 9; i++) {
+		put_entries(w, i, 1, 15000);
+		note(w, i - 1);
+		drain(w);
+	}
+	put_entries(w, 9, 8, 200);
+	drain(w);
+	put_hard(w, 2, 3);
+	put_entries(w, 12, 12, 500); /* Replaces, and takes more than a block. */
+	drain(w);
+	close_log(w);
+	const struct model *m = &w->model;
+	assert_int_equal(m->writes[m->write_count - 1].segment, 2);
+	assert_true(m->writes[m->write_count - 1].size > 4096);
+	return w;
+}
+
+static void cut_at_each_byte(bool garbage)
+{
+	struct world *w = finished_log();
+	struct image image;
+	image_take(w->disk, &image);
+	struct model *before = malloc(sizeof *before);
+	memcpy(before, &w->model, sizeof *before);
+	const struct model *m = before;
+	size_t first = m->write_count - 3;
+	uint64_t end = m->writes[m->write_count - 1].offset + m->writes[m->write_count - 1].size;
+	for (uint64_t length = m->writes[first].offset; length <= end; length += garbage ? 37 : 1) {
+		image_put(w->disk, &image);
+		struct inode *inode = disk_file(w->disk, segment_2);
+		for (size_t i = (size_t)length; i < inode->size; i++)
+			inode->now[i] = inode->durable[i] = garbage ? (uint8_t)rng_next(&w->disk->rng) : 0;
+		if (!garbage)
+			inode->size = inode->durable_size = length;
+		size_t least = 0;
+		size_t most = 0;
+		for (size_t i = 0; i < m->write_count; i++) {
+			if (m->writes[i].segment < 2 || m->writes[i].offset + m->writes[i].size <= length)
+				least = m->writes[i].atoms;
+			if (m->writes[i].segment < 2 || m->writes[i].offset < length)
+				most = m->writes[i].atoms;
+		}
+		for (int again = 0; again < 2; again++) {
+			if (!open_log(w))
+				fail_msg("cut at %d: refused: %s", (int)length, w->error);
+			check_read(w, least);
+			assert_true(w->model.atom_count <= most);
+			close_log(w);
+		}
+		memcpy(&w->model, before, sizeof *before);
+	}
+	free(before);
+	image_free(&image);
+	world_free(w);
+}
+
+static void test_cut_at_each_byte(void **unused)
+{
+	(void)unused;
+	cut_at_each_byte(false);
+}
+
+static void test_garbage_behind_each_cut(void **unused)
+{
+	(void)unused;
+	cut_at_each_byte(true);
+}
+
+/* S04: a flip is refused, or nothing is lost but the last batch, which nothing proves; with a seal not even that. */
+static void flip_each_byte(bool sealed)
+{
+	struct world *w = finished_log();
+	if (sealed) {
+		assert_true(open_log(w));
+		check_read(w, w->model.durable);
+		put_entries(w, w->model.now.last_index + 1, 2, 100);
+		drain(w);
+		seal(w);
+		close_log(w);
+	}
+	struct image image;
+	image_take(w->disk, &image);
+	struct model *before = malloc(sizeof *before);
+	memcpy(before, &w->model, sizeof *before);
+	size_t proven = before->writes[before->write_count - 2].atoms;
+	assert_true(sealed == (proven == before->atom_count));
+	size_t refused = 0;
+	size_t lost = 0;
+	static const char *const paths[] = {segment_1, segment_2, segment_3};
+	for (size_t p = 0; p < 3; p++) {
+		const uint8_t *original = disk_file(w->disk, paths[p])->now;
+		uint8_t *used = malloc(SEGMENT);
+		memcpy(used, original, SEGMENT);
+		size_t step = 1;
+		for (size_t at = 0; at < SEGMENT; at += step) {
+			/* Long runs of the same byte are looked at here and there. */
+			bool dull = at >= 8 && at + 8 < SEGMENT && memcmp(used + at - 8, used + at - 7, 16) == 0;
+			step = dull ? 61 : 1;
+			image_put(w->disk, &image);
+			disk_file(w->disk, paths[p])->now[at] ^= (uint8_t)(1u << at % 8);
+			if (!open_log(w)) {
+				refused++;
+				assert_non_null(strstr(w->error, "d/wal/000000000000000"));
+				continue;
+			}
+			check_read(w, proven);
+			lost += w->model.atom_count < before->atom_count;
+			memcpy(&w->model, before, sizeof *before);
+			close_log(w);
+		}
+		free(used);
+	}
+	assert_true(refused > 1000);
+	assert_true(sealed ? lost == 0 : lost > 100);
+	free(before);
+	image_free(&image);
+	world_free(w);
+}
+
+static void test_flip_each_byte(void **unused)
+{
+	(void)unused;
+	flip_each_byte(false);
+}
+
+static void test_flip_each_byte_sealed(void **unused)
+{
+	(void)unused;
+	flip_each_byte(true);
+}
+
+/* ---- What is refused, and how ---- */
+
+static void refused(struct world *w, const char *words)
+{
+	assert_false(open_log(w));
+	if (strstr(w->error, words) == NULL)
+		fail_msg("\"%s\" has not: %s", w->error, words);
+}
+
+static void test_refusals(void **unused)
+{
+	(void)unused;
+	struct world *w = finished_log();
+	struct disk *d = w->disk;
+	struct image image;
+	image_take(d, &image);
+	const struct model *m = &w->model;
+
+	/* A damaged batch before a good one: file, offset and sequence. */
+	char words[200];
+	disk_file(d, segment_1)->now[m->writes[1].offset + 100] ^= 1;
+	snprintf(words, sizeof words,
+		 "segment d/wal/0000000000000001.wal has batch 4 at offset %d, but batch 3, which should be at offset %d",
+		 (int)m->writes[2].offset, (int)m->writes[1].offset);
+	refused(w, words);
+
+	/* The same when the proof is in the next segment. */
+	image_put(d, &image);
+	size_t last = 0;
+	while (m->writes[last + 1].segment == 1)
+		last++;
+	disk_file(d, segment_1)->now[m->writes[last].offset + 5000] ^= 1;
+	refused(w, "segment d/wal/0000000000000002.wal has batch");
+
+	/* Versions, headers, names. */
+	image_put(d, &image);
+	uint8_t *head = disk_file(d, segment_2)->now;
+	struct segment_header header;
+	assert_int_equal(segment_header_decode(head, &header), SEGMENT_GOOD);
+	header.version = 9;
+	segment_header_encode(head, &header);
+	refused(w, "0000000000000002.wal has format version 9; this program knows version 1");
+	image_put(d, &image);
+	disk_file(d, segment_2)->now[20] ^= 1;
+	refused(w, "0000000000000002.wal is damaged: its header is not valid");
+	image_put(d, &image);
+	disk_file(d, segment_2)->size = 0;
+	refused(w, "0000000000000002.wal is damaged: it has 0 bytes, less than a header");
+	image_put(d, &image);
+	disk_file(d, segment_2)->size = 63;
+	refused(w, "it has 63 bytes");
+	image_put(d, &image);
+	memcpy(disk_file(d, segment_2)->now, disk_file(d, segment_1)->now, SEGMENT);
+	refused(w, "0000000000000002.wal has the header of segment 0000000000000001");
+
+	/* Segments that are not there. */
+	image_put(d, &image);
+	name_set(d->names, segment_1, NULL);
+	refused(w, "0000000000000001.wal is missing");
+	image_put(d, &image);
+	name_set(d->names, segment_2, NULL);
+	refused(w, "0000000000000002.wal is missing");
+
+	/* A half-made segment of a crash, and files of others, are no harm. */
+	image_put(d, &image);
+	struct env_file *file;
+	assert_int_equal(disk_open(&d->env, "d/wal/segment.tmp", ENV_OPEN_CREATE, &file), 0);
+	disk_close(file);
+	assert_int_equal(disk_open(&d->env, "d/wal/0000000000000009.wax", ENV_OPEN_CREATE, &file), 0);
+	disk_close(file);
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	close_log(w);
+	assert_null(name_in(d->names, "d/wal/segment.tmp"));
+	image_free(&image);
+	world_free(w);
+}
+
+/* Never below a recorded commit, even where the chain is whole. */
+static void test_recorded_commit_is_proof(void **unused)
+{
+	(void)unused;
+	struct world *w = world_new(3);
+	born(w);
+	put_hard(w, 1, 1);
+	put_entries(w, 1, 1, 10);
+	note(w, 1);
+	drain(w);
+	const struct model *m = &w->model;
+	uint64_t offset = m->writes[m->write_count - 1].offset;
+	close_log(w);
+	uint8_t *at = disk_file(w->disk, segment_1)->now + offset;
+	struct batch_header header;
+	struct segment_header segment;
+	assert_int_equal(segment_header_decode(disk_file(w->disk, segment_1)->now, &segment), SEGMENT_GOOD);
+	assert_true(batch_header_decode(disk_file(w->disk, segment_1)->now, &segment, offset, &header));
+	batch_header_encode(at, &header, 2);
+	refused(w, "it names a commit that the log does not reach");
+	batch_header_encode(at, &header, 1);
+	assert_true(open_log(w));
+	check_read(w, m->durable);
+	assert_int_equal(w->state.commit, 1);
+	world_free(w);
+}
+
+/* A commit noted while replacing entries wait for a later batch says nothing of the ones they replace. */
+static void test_commit_of_replaced_entries(void **unused)
+{
+	(void)unused;
+	struct world *w = world_new(4);
+	born(w);
+	put_hard(w, 1, 1);
+	put_entries(w, 1, 6, 10);
+	note(w, 4);
+	drain(w);
+	put_entries(w, 7, 1, 20000);
+	put_hard(w, 2, 1);
+	put_entries(w, 5, 1, 20000); /* Does not fit in the batch any more. */
+	note(w, 5);
+	flush(w);
+	complete(w);
+	assert_false(wal_idle(w->wal));
+	uint64_t one = w->model.durable;
+	w->wal = NULL;
+	disk_crash(w->disk, 100);
+	assert_true(open_log(w));
+	check_read(w, one);
+	assert_int_equal(w->state.commit, 4);
+	assert_true(w->state.last_index > 5);
+	world_free(w);
+}
+
+/* ---- Recycled content ---- */
+
+/* A segment's earlier life: good batches of another salt where the tail is, and where the chain will go on. */
+static void test_stale_batches_behind_the_tail(void **unused)
+{
+	(void)unused;
+	struct world *w = finished_log();
+	struct disk *d = w->disk;
+	struct world *other = NULL;
+	const struct model *m = &w->model;
+	uint64_t end = m->writes[m->write_count - 1].offset + m->writes[m->write_count - 1].size;
+	struct disk *mine = the_disk;
+	other = world_new(77); /* The same log with other salts, and longer. */
+	born(other);
+	put_hard(other, 1, 2);
+	for (uint64_t i = 1; i < 60; i++) {
+		put_entries(other, i, 1, 10);
+		drain(other);
+	}
+	const uint8_t *stale = disk_file(other->disk, segment_1)->now;
+	struct inode *tail = disk_file(d, segment_2);
+	memcpy(tail->now + end, stale + end, SEGMENT - end);
+	memcpy(disk_file(d, segment_3)->now + 4096, stale + 4096, SEGMENT - 4096);
+	/* The first batch of this very segment, salt and all, but elsewhere, is none. */
+	struct segment_header segment;
+	struct batch_header batch;
+	memcpy(tail->now + SEGMENT - 4096, tail->now + 4096, 4096);
+	assert_int_equal(segment_header_decode(tail->now, &segment), SEGMENT_GOOD);
+	assert_true(batch_header_decode(tail->now, &segment, 4096, &batch));
+	assert_false(batch_header_decode(tail->now, &segment, SEGMENT - 4096, &batch));
+	memcpy(tail->durable, tail->now, SEGMENT);
+	memcpy(disk_file(d, segment_3)->durable, disk_file(d, segment_3)->now, SEGMENT);
+	the_disk = other->disk;
+	world_free(other);
+	the_disk = mine;
+	for (int life = 0; life < 3; life++) {
+		if (!open_log(w))
+			fail_msg("refused: %s", w->error);
+		check_read(w, w->model.durable);
+		for (int i = 0; i < 7; i++) {
+			put_entries(w, w->model.now.last_index + 1, 2, 3000);
+			drain(w);
+		}
+		put_entries(w, w->model.now.last_index + 1, 1, 30000);
+		flush(w); /* In flight when the power goes. */
+		w->wal = NULL;
+		disk_crash(d, 60);
+	}
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	world_free(w);
+}
+
+/* ---- Crashes and errors at each operation ---- */
+
+/* A short life that makes a log, fills a segment and a half, and opens it again. Always the same. */
+static void life(struct world *w)
+{
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	if (!w->state.has_base)
+		put_base(w, 0);
+	put_hard(w, w->model.now.term + 1, 1);
+	for (int i = 0; i < 6; i++) {
+		put_entries(w, w->model.now.last_index + 1, 1, 14000);
+		drain(w);
+	}
+	seal(w);
+	close_log(w);
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	put_entries(w, w->model.now.last_index, 2, 900);
+	drain(w);
+	close_log(w);
+}
+
+static void test_crash_at_each_operation(void **unused)
+{
+	(void)unused;
+	for (volatile uint64_t at = 1;; at++) {
+		volatile bool stopped = false;
+		for (volatile uint64_t lose = 0; lose <= 100; lose += 25) {
+			struct world *volatile w = world_new(at);
+			w->disk->stop_at = at;
+			if (setjmp(w->disk->out) == 0) {
+				life(w);
+			} else {
+				stopped = true;
+				w->wal = NULL;
+				disk_crash(w->disk, lose);
+				struct rng rng = rng_seed(at * 7 + lose);
+				reopen(w, &rng);
+				close_log(w);
+			}
+			w->disk->stop_at = 0;
+			life(w);
+			world_free(w);
+		}
+		if (!stopped) {
+			assert_true(at > 60);
+			return;
+		}
+	}
+}
+
+/* An error is final: an open says so, a running log is fatal; the next open has what was durable. */
+static void test_error_at_each_operation(void **unused)
+{
+	(void)unused;
+	for (volatile uint64_t at = 1;; at++) {
+		struct world *volatile w = world_new(at);
+		volatile bool opened = false;
+		volatile bool ended = false;
+		w->disk->fail_at = at;
+		w->disk->fail_with = -EIO;
+		if (setjmp(w->disk->out) == 0) {
+			if (open_log(w)) {
+				opened = true;
+				assert_false(w->disk->failed);
+				put_base(w, 0);
+				put_hard(w, 1, 1);
+				for (int i = 0; i < 6; i++) {
+					put_entries(w, w->model.now.last_index + 1, 1, 14000);
+					drain(w);
+					assert_false(w->disk->failed);
+				}
+				close_log(w);
+				ended = true;
+			}
+		} else {
+			assert_true(opened);
+			assert_non_null(strstr(w->disk->fatal, "d/wal"));
+			assert_non_null(strstr(w->disk->fatal, "Input/output error"));
+		}
+		assert_true(w->disk->failed != ended);
+		w->wal = NULL;
+		disk_crash(w->disk, 50);
+		life(w);
+		world_free(w);
+		if (ended) {
+			assert_true(at > 30);
+			return;
+		}
+	}
+}
+
+/* S02: a sync that failed may leave what it could not write marked clean; then only writing it again helps. */
+static void test_failed_sync_is_not_believed_later(void **unused)
+{
+	(void)unused;
+	struct world *volatile w = world_new(21);
+	struct disk *d = w->disk;
+	born(w);
+	put_hard(w, 1, 1);
+	put_entries(w, 1, 4, 700);
+	flush(w);
+	if (setjmp(d->out) == 0)
+		disk_complete_badly(d);
+	assert_non_null(strstr(d->fatal, "d/wal/0000000000000001.wal cannot be written"));
+	w->wal = NULL;
+	disk_kill(d, false);
+	assert_true(open_log(w));
+	check_read(w, w->model.atom_count); /* Still in the system's memory; now it is promised. */
+	w->wal = NULL;
+	disk_crash(d, 100);
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	world_free(w);
+}
+
+/* ---- Room ---- */
+
+/* S18: a full disk refuses only what is proposed; terms, votes and seals still find room; so does the next open. */
+static void test_full_disk(void **unused)
+{
+	(void)unused;
+	struct world *volatile w = world_new(9);
+	struct disk *d = w->disk;
+	for (d->limit = 0; d->limit < SEGMENT; d->limit += 8192)
+		refused(w, "No space left");
+	d->limit = 3 * SEGMENT;
+	born(w);
+	put_hard(w, 1, 1);
+	uint64_t taken = 0;
+	while (wal_room(w->wal) > 4000) {
+		put_entries(w, w->model.now.last_index + 1, 1, 4000 - 64);
+		taken += 4000;
+		drain(w);
+		assert_true(taken < 3 * SEGMENT);
+	}
+	assert_true(taken > SEGMENT);
+	for (int i = 0; i < 8; i++) {
+		put_hard(w, w->model.now.term + 1, 1);
+		drain(w);
+		seal(w);
+		close_log(w);
+		assert_true(open_log(w));
+		check_read(w, w->model.durable);
+		if (i == 4) /* Not one block more than there is. */
+			break;
+	}
+	uint64_t none = wal_room(w->wal);
+	assert_true(none < 4000);
+	d->limit = UINT64_MAX;
+	flush(w);
+	assert_int_equal(wal_room(w->wal), none); /* It is not asked for in each turn. */
+	d->now_ns += (uint64_t)2000 * 1000 * 1000;
+	flush(w);
+	assert_true(wal_room(w->wal) > SEGMENT / 4);
+
+	/* What was taken as sure finds its place, also in many small batches; used up, it is one clear line. */
+	d->limit = disk_used(d);
+	uint64_t room = wal_room(w->wal);
+	for (uint64_t put = 0; put + 3000 < room; put += 3000)
+		put_entries(w, w->model.now.last_index + 1, 1, 3000 - 64);
+	drain(w);
+	if (setjmp(d->out) == 0) {
+		for (;;) {
+			put_hard(w, w->model.now.term + 1, 1);
+			drain(w);
+		}
+	}
+	assert_non_null(strstr(d->fatal, "the disk is full"));
+	w->wal = NULL;
+	disk_crash(d, 50);
+	refused(w, "No space left");
+	d->limit = UINT64_MAX;
+	life(w);
+	world_free(w);
+}
+
+/* No room at each operation that asks for some. */
+static void test_no_space_at_each_operation(void **unused)
+{
+	(void)unused;
+	for (volatile uint64_t at = 1; at < 200; at++) {
+		struct world *volatile w = world_new(at);
+		w->disk->fail_at = at;
+		w->disk->fail_with = -ENOSPC;
+		if (setjmp(w->disk->out) == 0) {
+			if (open_log(w)) {
+				put_base(w, 0);
+				for (int i = 0; i < 6; i++) {
+					put_entries(w, w->model.now.last_index + 1, 1, 14000);
+					drain(w);
+				}
+				close_log(w);
+			}
+		}
+		w->wal = NULL;
+		disk_crash(w->disk, 50);
+		life(w);
+		world_free(w);
+	}
+}
+
+/* ---- The rest of the contract ---- */
+
+static void put_more(struct world *w)
+{
+	if (w->model.now.last_index < 40)
+		put_entries(w, w->model.now.last_index + 1, 3, 200);
+}
+
+static void test_puts_from_the_callback(void **unused)
+{
+	(void)unused;
+	struct world *w = world_new(11);
+	assert_true(open_log(w));
+	w->on_durable = put_more;
+	put_base(w, 0);
+	drain(w);
+	assert_true(w->model.now.last_index >= 40);
+	w->on_durable = NULL;
+	close_log(w);
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	world_free(w);
+}
+
+/* A ticket is told when the last of its batches is durable. */
+static void test_one_ticket_of_many_batches(void **unused)
+{
+	(void)unused;
+	struct world *w = world_new(12);
+	born(w);
+	uint64_t before = w->model.durable_ticket;
+	put_entries(w, 1, 30, 9000);
+	uint64_t pending = wal_pending_bytes(w->wal);
+	assert_true(pending > 100000 && wal_room(w->wal) == 0);
+	size_t writes = 0;
+	for (flush(w); w->disk->io != NULL; flush(w)) {
+		assert_int_equal(w->model.durable_ticket, before);
+		assert_false(wal_idle(w->wal));
+		complete(w);
+		writes++;
+		assert_true(wal_pending_bytes(w->wal) <= pending);
+		pending = wal_pending_bytes(w->wal);
+	}
+	assert_true(writes > 4);
+	assert_int_equal(w->model.durable_ticket, before + 1);
+	assert_true(wal_idle(w->wal) && pending == 0);
+	size_t at = w->model.write_count;
+	seal(w);
+	seal(w); /* Once is enough. */
+	assert_int_equal(w->model.write_count, at + 1);
+	world_free(w);
+}
+
+static void test_largest_entry(void **unused)
+{
+	(void)unused;
+	struct world *volatile w = world_new(13);
+	born(w);
+	size_t most = (size_t)wal_entry_bytes_max(SEGMENT) - ENTRY_HEADER_BYTES;
+	for (uint64_t i = 1; i < 4; i++)
+		put_entries(w, i, 1, most);
+	drain(w);
+	close_log(w);
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	w->disk->fatal[0] = '\0';
+	if (setjmp(w->disk->out) == 0)
+		put_entries(w, 4, 1, most + 8);
+	assert_non_null(strstr(w->disk->fatal, "entry 4 of"));
+	w->wal = NULL;
+	disk_kill(w->disk, false);
+	world_free(w);
+}
+
+static void test_segments_of_another_size(void **unused)
+{
+	(void)unused;
+	struct world *w = finished_log();
+	for (uint64_t size = 2 * SEGMENT; size >= SEGMENT; size -= SEGMENT / 2) {
+		w->settings.segment_bytes = size;
+		w->settings.batch_bytes_max = size / 2;
+		assert_true(open_log(w));
+		check_read(w, w->model.durable);
+		put_entries(w, w->model.now.last_index + 1, 1, (size_t)wal_entry_bytes_max(size) - 64);
+		put_entries(w, w->model.now.last_index + 1, 3, 100);
+		drain(w);
+		close_log(w);
+	}
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	world_free(w);
+}
+
+/* ---- The same over real files ---- */
+
+struct real {
+	struct mem mem;
+	struct env *env;
+	struct wal *wal;
+	uint64_t next;
+	uint64_t read;
+};
+
+static void real_base(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t size)
+{
+	(void)context, (void)index, (void)term;
+	assert_int_equal(size, 3);
+	assert_memory_equal(config, "abc", 3);
+}
+
+static void real_entry(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size)
+{
+	struct real *r = context;
+	(void)term;
+	assert_int_equal(index, ++r->read);
+	assert_int_equal(size, ENTRY_HEADER_BYTES + 1000);
+	assert_int_equal(bytes[ENTRY_HEADER_BYTES + 999], (uint8_t)index);
+}
+
+static void real_put(struct real *r)
+{
+	uint8_t payload[1000];
+	uint8_t bytes[ENTRY_HEADER_BYTES + 1000];
+	memset(payload, (int)r->next, sizeof payload);
+	struct entry entry = {
+		.index = r->next, .term = 1, .kind = ENTRY_COMMAND, .length = sizeof payload, .payload = payload};
+	entry_encode(bytes, &entry);
+	wal_put_entries(r->wal, bytes, sizeof bytes);
+	wal_put_ticket(r->wal, r->next++);
+}
+
+static void real_durable(void *context, uint64_t ticket)
+{
+	struct real *r = context;
+	if (ticket == 300)
+		env_uv_stop(r->env);
+	else if (r->next <= 300)
+		real_put(r);
+}
+
+static void real_turn(void *context)
+{
+	wal_flush(((struct real *)context)->wal);
+}
+
+static void test_real_files(void **unused)
+{
+	(void)unused;
+	char dir[] = "/tmp/ikada-wal-XXXXXX";
+	char command[64];
+	assert_non_null(mkdtemp(dir));
+	snprintf(command, sizeof command, "%s/wal", dir);
+	struct real r = {.next = 1};
+	mem_init(&r.mem, true);
+	const struct wal_settings settings = {command, SEGMENT, SEGMENT / 2, real_durable, &r};
+	const struct wal_replay replay = {&r, real_base, real_entry};
+	for (int again = 0; again < 2; again++) {
+		struct wal_state state;
+		char error[512];
+		r.read = 0;
+		r.env = env_uv_create(&r.mem, ENV_WARN);
+		assert_non_null(r.env);
+		r.wal = wal_open(r.env, &settings, &replay, &state, error, sizeof error);
+		if (r.wal == NULL)
+			fail_msg("%s", error);
+		if (again == 0) {
+			wal_put_base(r.wal, 0, 0, 0, (const uint8_t *)"abc", 3);
+			real_put(&r);
+			r.env->turn = real_turn;
+			r.env->turn_context = &r;
+			r.env->ops->wake_at(r.env, 0);
+			env_uv_run(r.env);
+		} else {
+			assert_int_equal(state.last_index, 300);
+		}
+		assert_int_equal(r.read, again == 0 ? 0 : 300);
+		wal_close(r.wal);
+		env_uv_destroy(r.env);
+	}
+	assert_int_equal(r.mem.bytes, 0);
+	snprintf(command, sizeof command, "rm -r %s", dir);
+	assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random_against_model),
+		cmocka_unit_test(test_cut_at_each_byte),
+		cmocka_unit_test(test_garbage_behind_each_cut),
+		cmocka_unit_test(test_flip_each_byte),
+		cmocka_unit_test(test_flip_each_byte_sealed),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_recorded_commit_is_proof),
+		cmocka_unit_test(test_commit_of_replaced_entries),
+		cmocka_unit_test(test_stale_batches_behind_the_tail),
+		cmocka_unit_test(test_crash_at_each_operation),
+		cmocka_unit_test(test_error_at_each_operation),
+		cmocka_unit_test(test_failed_sync_is_not_believed_later),
+		cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_no_space_at_each_operation),
+		cmocka_unit_test(test_puts_from_the_callback),
+		cmocka_unit_test(test_one_ticket_of_many_batches),
+		cmocka_unit_test(test_largest_entry),
+		cmocka_unit_test(test_segments_of_another_size),
+		cmocka_unit_test(test_real_files),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

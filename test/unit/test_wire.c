@@ -1,0 +1,550 @@
+/* Frames between nodes: what goes in comes out; what was cut or changed is refused; garbage harms nobody. */
+#include "base/entry.h"
+#include "base/rng.h"
+#include "wire/wire.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define CLUSTER 0x1122334455667788u
+
+static struct mem mem;
+static struct buf out;
+
+static int setup(void **state)
+{
+	(void)state;
+	mem_init(&mem, true);
+	buf_init(&out, &mem);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	buf_free(&out);
+	assert_int_equal(mem.bytes, 0);
+	return 0;
+}
+
+/* A copy of exactly the size, so that a read past the end is seen. */
+static uint8_t *exact(const uint8_t *bytes, size_t size)
+{
+	uint8_t *copy = malloc(size == 0 ? 1 : size);
+	if (size > 0)
+		memcpy(copy, bytes, size);
+	return copy;
+}
+
+/* The decoder of the frame's type says that it is good. */
+static bool decodes(const struct wire_frame *frame)
+{
+	struct wire_hello hello;
+	struct wire_raft raft;
+	struct wire_forward forward;
+	struct wire_forward_reply reply;
+	switch (frame->type) {
+	case WIRE_HELLO:
+	case WIRE_WELCOME:
+		return wire_get_hello(frame, &hello);
+	case WIRE_RAFT:
+		return wire_get_raft(frame, &raft);
+	case WIRE_FORWARD:
+		return wire_get_forward(frame, &forward);
+	case WIRE_FORWARD_REPLY:
+		return wire_get_forward_reply(frame, &reply);
+	case WIRE_REFUSE:
+	case WIRE_PING:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The one frame in `out`. */
+static struct wire_frame only_frame(void)
+{
+	struct wire_frame frame;
+	size_t used;
+	assert_int_equal(wire_next(buf_at(&out), buf_size(&out), WIRE_BODY_BYTES_MAX, &frame, &used), WIRE_FRAME);
+	assert_int_equal(used, buf_size(&out));
+	assert_int_equal(frame.group, 0);
+	return frame;
+}
+
+static void check_truncations(void)
+{
+	size_t size = buf_size(&out);
+	for (size_t n = 0; n < size; n++) {
+		uint8_t *part = exact(buf_at(&out), n);
+		struct wire_frame frame;
+		size_t used;
+		assert_int_equal(wire_next(part, n, WIRE_BODY_BYTES_MAX, &frame, &used), WIRE_MORE);
+		free(part);
+	}
+}
+
+/* A frame with one byte changed is hostile, incomplete, or refused by its decoder. */
+static void check_flips(void)
+{
+	size_t size = buf_size(&out);
+	for (size_t i = 0; i < size; i++) {
+		for (int bit = 0; bit < 8; bit++) {
+			uint8_t *changed = exact(buf_at(&out), size);
+			changed[i] ^= (uint8_t)(1 << bit);
+			struct wire_frame frame;
+			size_t used;
+			enum wire_next next = wire_next(changed, size, WIRE_BODY_BYTES_MAX, &frame, &used);
+			if (next == WIRE_FRAME && decodes(&frame))
+				fail_msg("byte %zu of %zu, bit %d: the change was not seen", i, size, bit);
+			free(changed);
+		}
+	}
+}
+
+/* A body that ends early under a correct checksum: the decoder must see it, for a hostile sender can make one. */
+static void check_short_bodies(bool short_is_bad)
+{
+	struct wire_frame frame = only_frame();
+	for (size_t n = 0; n < frame.body_size; n++) {
+		uint8_t *part = exact(frame.body, n);
+		struct wire_frame cut = frame;
+		cut.body = part;
+		cut.body_size = n;
+		bool good = decodes(&cut);
+		assert_true(!short_is_bad || !good);
+		free(part);
+	}
+}
+
+static void drop_frame(void)
+{
+	buf_consume(&out, buf_size(&out));
+}
+
+static struct ikada_config three(void)
+{
+	return (struct ikada_config){.count = 3, .members = {{1, 11}, {2, 22}, {7, UINT64_MAX}}};
+}
+
+static void test_config(void **state)
+{
+	(void)state;
+	struct ikada_config config = three(), read;
+	wire_put_config(&out, &config);
+	assert_true(wire_get_config(buf_at(&out), buf_size(&out), &read));
+	assert_memory_equal(&config, &read, sizeof config);
+	for (size_t n = 0; n < buf_size(&out); n++)
+		assert_false(wire_get_config(buf_at(&out), n, &read));
+	buf_add(&out, "x", 1);
+	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
+	drop_frame();
+	config.members[1].id = 7; /* Not ascending. */
+	wire_put_config(&out, &config);
+	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
+}
+
+static void test_cluster_id(void **state)
+{
+	(void)state;
+	struct ikada_config a = three(), b = three();
+	assert_int_equal(wire_cluster_id(&a), wire_cluster_id(&b));
+	b.members[1].incarnation++;
+	assert_int_not_equal(wire_cluster_id(&a), wire_cluster_id(&b));
+	b = three();
+	b.count = 2;
+	assert_int_not_equal(wire_cluster_id(&a), wire_cluster_id(&b));
+}
+
+static void test_hello(void **state)
+{
+	(void)state;
+	for (int with_config = 0; with_config < 2; with_config++) {
+		struct wire_hello hello = {.to = 3, .from = 9, .incarnation = 0xabcdef, .boot = 12, .config = three()};
+		strcpy(hello.client_address, "127.0.0.1:7001");
+		uint64_t cluster = with_config ? wire_cluster_id(&hello.config) : 0;
+		wire_put_hello(&out, with_config ? WIRE_WELCOME : WIRE_HELLO, cluster, &hello);
+		struct wire_frame frame = only_frame();
+		assert_int_equal(frame.type, with_config ? WIRE_WELCOME : WIRE_HELLO);
+		assert_int_equal(frame.cluster_id, cluster);
+		struct wire_hello read;
+		assert_true(wire_get_hello(&frame, &read));
+		assert_int_equal(read.to, 3);
+		assert_int_equal(read.from, 9);
+		assert_int_equal(read.incarnation, 0xabcdef);
+		assert_int_equal(read.boot, 12);
+		assert_string_equal(read.client_address, "127.0.0.1:7001");
+		if (with_config)
+			assert_memory_equal(&read.config, &hello.config, sizeof read.config);
+		else
+			assert_int_equal(read.config.count, 0);
+		check_truncations();
+		check_flips();
+		check_short_bodies(true);
+		drop_frame();
+	}
+}
+
+/* The cluster id must be that of the configuration it comes with; addresses are printable. */
+static void test_hello_lies(void **state)
+{
+	(void)state;
+	struct wire_hello hello = {.to = 3, .from = 9, .incarnation = 1, .config = three()}, read;
+	wire_put_hello(&out, WIRE_HELLO, CLUSTER, &hello);
+	struct wire_frame frame = only_frame();
+	assert_false(wire_get_hello(&frame, &read));
+	drop_frame();
+	strcpy(hello.client_address, "a\nb:1");
+	wire_put_hello(&out, WIRE_HELLO, 0, &hello);
+	frame = only_frame();
+	assert_false(wire_get_hello(&frame, &read));
+	drop_frame();
+	memset(hello.client_address, 'h', WIRE_ADDRESS_BYTES);
+	wire_put_hello(&out, WIRE_HELLO, 0, &hello);
+	frame = only_frame();
+	assert_true(wire_get_hello(&frame, &read));
+	assert_int_equal(strlen(read.client_address), WIRE_ADDRESS_BYTES);
+	assert_true(frame.body_size <= WIRE_STRANGER_BYTES);
+}
+
+static void test_plain(void **state)
+{
+	(void)state;
+	wire_put_plain(&out, WIRE_REFUSE, CLUSTER, "no, thank you", 13);
+	struct wire_frame frame = only_frame();
+	assert_int_equal(frame.type, WIRE_REFUSE);
+	assert_int_equal(frame.cluster_id, CLUSTER);
+	assert_int_equal(frame.body_size, 13);
+	assert_memory_equal(frame.body, "no, thank you", 13);
+	check_truncations();
+	drop_frame();
+	wire_put_plain(&out, WIRE_PING, CLUSTER, NULL, 0);
+	frame = only_frame();
+	assert_int_equal(frame.type, WIRE_PING);
+	assert_int_equal(frame.body_size, 0);
+}
+
+/* ---- Raft messages ---- */
+
+static struct ikada_message message(enum ikada_message_kind kind)
+{
+	return (struct ikada_message){
+		.kind = kind,
+		.granted = kind % 2 == 0,
+		.rejected = kind == IKADA_APPEND_REPLY,
+		.from = 1,
+		.to = 2,
+		.term = 30,
+		.after = 99, /* Stays at home. */
+		.round = 4,
+		.sent_ns = 5,
+		.prev_index = 6,
+		.prev_term = 7,
+		.last_index = 6,
+		.last_term = 9,
+		.commit = 10,
+		.match_index = 11,
+		.verified_index = 12,
+		.conflict_index = 13,
+		.conflict_term = 14,
+	};
+}
+
+static void check_same(const struct ikada_message *a, const struct ikada_message *b)
+{
+	assert_int_equal(a->kind, b->kind);
+	assert_int_equal(a->granted, b->granted);
+	assert_int_equal(a->rejected, b->rejected);
+	assert_int_equal(a->from, b->from);
+	assert_int_equal(a->to, b->to);
+	assert_int_equal(a->term, b->term);
+	assert_int_equal(b->after, 0);
+	assert_int_equal(a->round, b->round);
+	assert_int_equal(a->sent_ns, b->sent_ns);
+	assert_int_equal(a->prev_index, b->prev_index);
+	assert_int_equal(a->prev_term, b->prev_term);
+	assert_int_equal(a->last_index, b->last_index);
+	assert_int_equal(a->last_term, b->last_term);
+	assert_int_equal(a->commit, b->commit);
+	assert_int_equal(a->match_index, b->match_index);
+	assert_int_equal(a->verified_index, b->verified_index);
+	assert_int_equal(a->conflict_index, b->conflict_index);
+	assert_int_equal(a->conflict_term, b->conflict_term);
+}
+
+static void test_raft_without_entries(void **state)
+{
+	(void)state;
+	for (int kind = IKADA_PREVOTE; kind <= IKADA_APPEND_REPLY; kind++) {
+		struct ikada_message m = message((enum ikada_message_kind)kind);
+		wire_put_raft(&out, CLUSTER, &m, NULL, 0);
+		struct wire_frame frame = only_frame();
+		struct wire_raft raft;
+		assert_true(wire_get_raft(&frame, &raft));
+		check_same(&m, &raft.message);
+		assert_int_equal(raft.run_count, 0);
+		assert_int_equal(raft.entries_size, 0);
+		check_truncations();
+		check_flips();
+		check_short_bodies(true);
+		drop_frame();
+	}
+}
+
+/* Entries from `first` with the given terms; payloads of 0, 1, 2, ... bytes. */
+static size_t make_entries(uint8_t *bytes, uint64_t first, const uint64_t *terms, size_t count)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct entry entry = {.index = first + i, .term = terms[i], .kind = ENTRY_COMMAND, .length = (uint32_t)i};
+		entry.payload = (const uint8_t *)"abcdefghijklmnopqrstuvwxyz";
+		entry_encode(bytes + size, &entry);
+		size += entry_bytes(entry.length);
+	}
+	return size;
+}
+
+static bool put_and_get(const struct ikada_message *m, const uint8_t *bytes, size_t size, struct wire_raft *raft)
+{
+	const struct wire_piece piece = {bytes, size};
+	drop_frame();
+	wire_put_raft(&out, CLUSTER, m, &piece, 1);
+	struct wire_frame frame = only_frame();
+	return wire_get_raft(&frame, raft);
+}
+
+static void test_raft_with_entries(void **state)
+{
+	(void)state;
+	static const uint64_t terms[] = {7, 7, 8, 30, 30};
+	uint8_t bytes[1024];
+	size_t size = make_entries(bytes, 7, terms, 5);
+	struct ikada_message m = message(IKADA_APPEND);
+	m.last_index = 11;
+	size_t middle = entry_bytes(0) + entry_bytes(1);
+	const struct wire_piece pieces[] = {{bytes, middle}, {bytes + middle, size - middle}};
+	wire_put_raft(&out, CLUSTER, &m, pieces, 2);
+	struct wire_frame frame = only_frame();
+	struct wire_raft raft;
+	assert_true(wire_get_raft(&frame, &raft));
+	check_same(&m, &raft.message);
+	assert_int_equal(raft.entries_size, size);
+	assert_memory_equal(raft.entries, bytes, size);
+	assert_int_equal(raft.run_count, 3);
+	assert_int_equal(raft.runs[0].first, 7);
+	assert_int_equal(raft.runs[0].term, 7);
+	assert_int_equal(raft.runs[1].first, 9);
+	assert_int_equal(raft.runs[1].term, 8);
+	assert_int_equal(raft.runs[2].first, 10);
+	assert_int_equal(raft.runs[2].term, 30);
+	check_truncations();
+	check_flips();
+	check_short_bodies(true);
+}
+
+/* What no leader sends: gaps, falling terms, terms above the message's, a count that is not the message's. */
+static void test_raft_lies(void **state)
+{
+	(void)state;
+	static const uint64_t good[] = {7, 8, 8}, falling[] = {8, 7, 8}, below[] = {6, 7, 8}, above[] = {8, 30, 31},
+			      none[] = {0, 7, 8};
+	uint8_t bytes[1024];
+	struct wire_raft raft;
+	struct ikada_message m = message(IKADA_APPEND);
+	m.last_index = 9;
+	size_t size = make_entries(bytes, 7, good, 3);
+	assert_true(put_and_get(&m, bytes, size, &raft));
+	m.last_index = 10;
+	assert_false(put_and_get(&m, bytes, size, &raft));
+	m.last_index = 8;
+	assert_false(put_and_get(&m, bytes, size, &raft));
+	m.last_index = 5;
+	assert_false(put_and_get(&m, NULL, 0, &raft));
+	m.last_index = 9;
+	assert_false(put_and_get(&m, bytes, make_entries(bytes, 8, good, 3), &raft));
+	assert_false(put_and_get(&m, bytes, make_entries(bytes, 7, falling, 3), &raft));
+	assert_false(put_and_get(&m, bytes, make_entries(bytes, 7, below, 3), &raft));
+	assert_false(put_and_get(&m, bytes, make_entries(bytes, 7, above, 3), &raft));
+	m.prev_term = 0;
+	assert_false(put_and_get(&m, bytes, make_entries(bytes, 7, none, 3), &raft));
+	m = message(IKADA_VOTE); /* Not the kind that has entries. */
+	assert_false(put_and_get(&m, bytes, make_entries(bytes, 7, good, 3), &raft));
+	m = message(IKADA_VOTE);
+	assert_true(put_and_get(&m, NULL, 0, &raft));
+	m.term = UINT64_MAX; /* One more would be 0. */
+	assert_false(put_and_get(&m, NULL, 0, &raft));
+	m = message((enum ikada_message_kind)0);
+	assert_false(put_and_get(&m, NULL, 0, &raft));
+	m = message((enum ikada_message_kind)7);
+	assert_false(put_and_get(&m, NULL, 0, &raft));
+}
+
+static void test_raft_runs(void **state)
+{
+	(void)state;
+	static uint8_t bytes[(WIRE_RUNS_MAX + 1) * 128];
+	uint64_t terms[WIRE_RUNS_MAX + 1];
+	for (size_t i = 0; i <= WIRE_RUNS_MAX; i++)
+		terms[i] = 10 + i;
+	struct wire_raft raft;
+	struct ikada_message m = message(IKADA_APPEND);
+	m.term = 1000;
+	size_t size = 0;
+	for (size_t i = 0; i <= WIRE_RUNS_MAX; i++) {
+		size += make_entries(bytes + size, 7 + i, &terms[i], 1);
+		m.last_index = 7 + i;
+		assert_int_equal(put_and_get(&m, bytes, size, &raft), i < WIRE_RUNS_MAX);
+	}
+	assert_int_equal(raft.run_count, WIRE_RUNS_MAX);
+}
+
+/* ---- Requests ---- */
+
+static void test_forward(void **state)
+{
+	(void)state;
+	for (int read = 0; read < 2; read++) {
+		const struct wire_forward forward = {
+			.number = 17, .term = 18, .read = read == 1, .tag = 19, .bytes = (const uint8_t *)"SET a 1", .size = 7};
+		wire_put_forward(&out, CLUSTER, &forward);
+		struct wire_frame frame = only_frame();
+		struct wire_forward got;
+		assert_int_equal(frame.type, WIRE_FORWARD);
+		assert_true(wire_get_forward(&frame, &got));
+		assert_int_equal(got.number, 17);
+		assert_int_equal(got.term, 18);
+		assert_int_equal(got.read, read == 1);
+		assert_int_equal(got.tag, 19);
+		assert_int_equal(got.size, 7);
+		assert_memory_equal(got.bytes, "SET a 1", 7);
+		check_truncations();
+		check_flips();
+		check_short_bodies(false);
+		drop_frame();
+	}
+}
+
+static void test_forward_reply(void **state)
+{
+	(void)state;
+	const struct wire_forward_reply reply = {.number = 20, .outcome = 100, .bytes = (const uint8_t *)"+OK", .size = 3};
+	wire_put_forward_reply(&out, CLUSTER, &reply);
+	struct wire_frame frame = only_frame();
+	struct wire_forward_reply got;
+	assert_int_equal(frame.type, WIRE_FORWARD_REPLY);
+	assert_true(wire_get_forward_reply(&frame, &got));
+	assert_int_equal(got.number, 20);
+	assert_int_equal(got.outcome, 100);
+	assert_int_equal(got.size, 3);
+	assert_memory_equal(got.bytes, "+OK", 3);
+	check_truncations();
+	check_flips();
+	check_short_bodies(false);
+}
+
+/* ---- Streams ---- */
+
+/* Several frames, fed byte by byte and in random pieces: the same frames come out. */
+static void test_split_points(void **state)
+{
+	(void)state;
+	struct rng rng = rng_seed(3);
+	struct ikada_message m = message(IKADA_APPEND);
+	for (int i = 0; i < 20; i++) {
+		m.round = (uint64_t)i;
+		wire_put_raft(&out, CLUSTER, &m, NULL, 0);
+		wire_put_plain(&out, WIRE_PING, CLUSTER, NULL, 0);
+	}
+	for (int run = 0; run < 50; run++) {
+		struct buf in;
+		buf_init(&in, &mem);
+		uint64_t rounds = 0, pings = 0;
+		for (size_t at = 0; at < buf_size(&out);) {
+			size_t n = run == 0 ? 1 : rng_between(&rng, 1, 400);
+			if (n > buf_size(&out) - at)
+				n = buf_size(&out) - at;
+			buf_add(&in, buf_at(&out) + at, n);
+			at += n;
+			struct wire_frame frame;
+			size_t used;
+			while (wire_next(buf_at(&in), buf_size(&in), 4096, &frame, &used) == WIRE_FRAME) {
+				struct wire_raft raft;
+				if (frame.type == WIRE_PING) {
+					pings++;
+				} else {
+					assert_true(wire_get_raft(&frame, &raft));
+					assert_int_equal(raft.message.round, rounds++);
+				}
+				buf_consume(&in, used);
+			}
+		}
+		assert_int_equal(rounds, 20);
+		assert_int_equal(pings, 20);
+		assert_int_equal(buf_size(&in), 0);
+		buf_free(&in);
+	}
+}
+
+/* A length that is too large, or another version, is seen as soon as the header is there. */
+static void test_header(void **state)
+{
+	(void)state;
+	struct wire_frame frame;
+	size_t used;
+	uint8_t body[101] = {0};
+	wire_put_plain(&out, WIRE_REFUSE, CLUSTER, body, 101);
+	assert_int_equal(wire_next(buf_at(&out), buf_size(&out), 101, &frame, &used), WIRE_FRAME);
+	assert_int_equal(wire_next(buf_at(&out), WIRE_HEADER_BYTES, 100, &frame, &used), WIRE_HOSTILE);
+	buf_at(&out)[6] = WIRE_VERSION + 1;
+	assert_int_equal(wire_next(buf_at(&out), WIRE_HEADER_BYTES, 101, &frame, &used), WIRE_HOSTILE);
+}
+
+/* Random bytes, and random bodies under a correct checksum of a hostile sender, harm nobody. */
+static void test_garbage(void **state)
+{
+	(void)state;
+	struct rng rng = rng_seed(11);
+	uint8_t body[400];
+	for (int i = 0; i < 20000; i++) {
+		size_t n = rng_below(&rng, sizeof body);
+		for (size_t j = 0; j < n; j++)
+			body[j] = (uint8_t)(rng_below(&rng, 3) == 0 ? rng_next(&rng) : 0);
+		struct wire_frame frame;
+		size_t used;
+		uint8_t *raw = exact(body, n);
+		assert_int_not_equal(wire_next(raw, n, 4096, &frame, &used), WIRE_FRAME);
+		free(raw);
+		wire_put_plain(&out, (enum wire_type)rng_below(&rng, 9), rng_below(&rng, 2), body, n);
+		uint8_t *sealed = exact(buf_at(&out), buf_size(&out));
+		if (wire_next(sealed, buf_size(&out), 4096, &frame, &used) == WIRE_FRAME)
+			(void)decodes(&frame);
+		free(sealed);
+		drop_frame();
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cluster_id, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hello, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hello_lies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_raft_without_entries, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_raft_with_entries, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_raft_lies, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_raft_runs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forward, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forward_reply, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_split_points, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_header, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
