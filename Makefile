@@ -61,8 +61,9 @@ $(UNITS:%=$(B)/unit/test_%): %: %.o $(B)/libikada-test.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -luv
 
 .PHONY: units unit-%
+UNIT_LIMIT_S ?= 120
 units: $(UNITS:%=$(B)/unit/test_%)
-	test/run $^
+	test/run --timeout $(UNIT_LIMIT_S) $^
 unit-%: $(B)/unit/test_%
 	$<
 
@@ -108,10 +109,11 @@ ASAN = B=$(B)/asan OPT=-O1 SAN='-fsanitize=address,undefined -fno-sanitize-recov
 TSAN = B=$(B)/tsan OPT=-O1 SAN=-fsanitize=thread
 .PHONY: asan tsan
 asan:
-	$(MAKE) $(ASAN) all units
+	$(MAKE) $(ASAN) UNIT_LIMIT_S=600 all units
 	$(MAKE) $(ASAN) sim SEEDS=1..20
+	$(MAKE) $(ASAN) integration-basics
 tsan:
-	$(MAKE) $(TSAN) all units
+	$(MAKE) $(TSAN) UNIT_LIMIT_S=600 all units
 
 .PHONY: test fmt tidy lint bench-store help clean
 test:

@@ -10,7 +10,8 @@
  * Writes that one caller makes in a row are applied in that order, as far as they are applied. A read issued while
  * writes of the same caller are pending may or may not see them: wait for them first.
  *
- * Thread-safety: everything on the env's one thread. No callback is made inside a call of the embedder.
+ * Thread-safety: everything on the env's one thread. No callback is made inside a call of the embedder, but for
+ * ikada_node_close.
  */
 #ifndef IKADA_NODE_H
 #define IKADA_NODE_H
@@ -27,9 +28,9 @@ struct ikada_node;
 
 enum ikada_outcome {
 	IKADA_DONE = 0,
-	IKADA_NO_LEADER = 1, /* Refused: no leader was found by the deadline, nothing was appended. */
+	IKADA_NO_LEADER = 1, /* Refused: no leader took it by the deadline, or what one took was replaced. */
 	IKADA_BUSY = 2,	     /* Refused: a queue is full, or the disk has no room. */
-	IKADA_TOO_LARGE = 3, /* Refused: larger than an entry can be. */
+	IKADA_TOO_LARGE = 3, /* Refused: larger than an entry can be (16 MiB, and 3/8 of a segment). */
 	IKADA_UNKNOWN = 4,   /* Unknown. */
 };
 
@@ -80,7 +81,10 @@ struct ikada_node_settings {
 struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
 				   const struct ikada_machine *machine, char *error, size_t error_size);
 
-/* Stops at once: requests under way end as unknown or refused, connections close. Nothing durable is lost. */
+/*
+ * Stops at once: requests under way end, as unknown or refused, inside this call; connections close. Nothing durable is
+ * lost. Not to be called from a callback of the node.
+ */
 void ikada_node_close(struct ikada_node *node);
 
 /* Wants `bytes` applied as one entry. They are copied. `tag` is handed to the state machine on the answering node. */

@@ -64,8 +64,8 @@ static bool accept_config(struct ikada_node *node, char *error, size_t error_siz
 	uint64_t known = node->config.members[node->self].incarnation;
 	if (known != node->incarnation) {
 		snprintf(error, error_size,
-			 "the log in %s was written by incarnation %016" PRIx64 " of this node, its identity says %016"
-			 PRIx64 ": files of two directories were mixed",
+			 "the log in %s was written by incarnation %016" PRIx64
+			 " of this node, its identity says %016" PRIx64 ": files of two directories were mixed",
 			 node->data_dir, known, node->incarnation);
 		return false;
 	}
@@ -140,8 +140,8 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 	node->applied = state->base_index;
 	mem_free(node->mem, runs);
 	env_log(node->env, ENV_INFO, "node",
-		"start node=%" PRIu64 " cluster=%016" PRIx64 " term=%" PRIu64 " last=%" PRIu64 " commit=%" PRIu64, s->id,
-		node->cluster_id, state->term, node->cache.last, state->commit);
+		"start node=%" PRIu64 " cluster=%016" PRIx64 " term=%" PRIu64 " last=%" PRIu64 " commit=%" PRIu64,
+		s->id, node->cluster_id, state->term, node->cache.last, state->commit);
 }
 
 bool boot_open(struct ikada_node *node, char *error, size_t error_size)
@@ -164,7 +164,8 @@ bool boot_open(struct ikada_node *node, char *error, size_t error_size)
 		return false;
 	if (!state.has_base) {
 		env_log(node->env, ENV_INFO, "node",
-			"new node=%" PRIu64 " incarnation=%016" PRIx64 ": waits until all %" PRIu32 " members were seen",
+			"new node=%" PRIu64 " incarnation=%016" PRIx64 ": waits until all %" PRIu32
+			" members were seen",
 			node->settings.id, node->incarnation, node->peer_count);
 		return true;
 	}

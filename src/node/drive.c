@@ -2,8 +2,8 @@
  * The driver: the only caller of the core. Turns events into steps and effects into log writes, frames and applied
  * entries. Holds each message until the ticket in its `after` is durable (HOUSE 2, 3, 6).
  *
- * Invariants: the cache holds exactly the entries of the core's log, and they are put into the log in the order in which
- * the core made them; a step is never entered while another is under way.
+ * Invariants: the cache holds exactly the entries of the core's log, and they are put into the log in the order in
+ * which the core made them; a step is never entered while another is under way.
  */
 #include "node/node_internal.h"
 
@@ -195,7 +195,7 @@ static void post(struct ikada_node *node, struct ikada_message *m)
 		release(node, m);
 		return;
 	}
-	CHECK(m->kind != IKADA_APPEND); /* A leader's term is durable before it leads. */
+	CHECK(m->kind != IKADA_APPEND);		/* A leader's term is durable before it leads. */
 	if (node->outbox_count == OUTBOX_MAX) { /* The oldest gives way: any message may be lost. */
 		node->outbox_start = (node->outbox_start + 1) % OUTBOX_MAX;
 		node->outbox_count--;
@@ -388,7 +388,8 @@ static void apply_entry(struct ikada_node *node, const struct entry *entry)
 		node->machine.apply(node->machine.context, &apply, waited_for ? &node->reply : NULL);
 	} else if (entry->kind != ENTRY_NOOP) {
 		env_fatal(node->env,
-			  "entry %" PRIu64 " has the kind %u, which this program does not know: it was written by a newer one",
+			  "entry %" PRIu64
+			  " has the kind %u, which this program does not know: it was written by a newer one",
 			  entry->index, entry->kind);
 	}
 	node->applied = entry->index;

@@ -106,7 +106,8 @@ static bool judge_first(const struct ikada_node *node, const struct wire_hello *
 	const struct ikada_member *sender = member_of(theirs, hello->from);
 	if (self->incarnation != node->incarnation)
 		return no(why,
-			  "node %" PRIu64 " is incarnation %016" PRIx64 " in its cluster, but its data directory is new "
+			  "node %" PRIu64 " is incarnation %016" PRIx64
+			  " in its cluster, but its data directory is new "
 			  "(%016" PRIx64 "): a wiped node cannot come back as the member it was",
 			  node->settings.id, self->incarnation, node->incarnation);
 	if (sender->incarnation != hello->incarnation)
@@ -122,7 +123,8 @@ static bool judge_cluster(const struct ikada_node *node, const struct wire_hello
 	uint64_t known = member_of(&node->config, hello->from)->incarnation;
 	if (known != hello->incarnation && cluster_id == 0)
 		return no(why,
-			  "node %" PRIu64 " is incarnation %016" PRIx64 " in this cluster, but its data directory is new "
+			  "node %" PRIu64 " is incarnation %016" PRIx64
+			  " in this cluster, but its data directory is new "
 			  "(%016" PRIx64 "): a wiped node cannot come back as the member it was",
 			  hello->from, known, hello->incarnation);
 	if (cluster_id != 0 && cluster_id != ours)

@@ -82,8 +82,9 @@ static bool read_identity(struct ikada_node *node, struct env_file *file, const 
 	if (sscanf(text, "ikada %u\nnode %" SCNu64 "\nincarnation %" SCNx64 "\n%n", &format, &id, &node->incarnation,
 		   &end) != 3 ||
 	    end != size || node->incarnation == 0) {
-		snprintf(error, error_size, "%s is not an identity file: expected the lines \"ikada 1\", \"node ID\", "
-					    "\"incarnation HEX\"",
+		snprintf(error, error_size,
+			 "%s is not an identity file: expected the lines \"ikada 1\", \"node ID\", "
+			 "\"incarnation HEX\"",
 			 path);
 		return false;
 	}

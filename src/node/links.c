@@ -338,10 +338,11 @@ bool links_send_frame(struct ikada_node *node, struct peer *peer, const struct b
 void links_send(struct link *link, const struct buf *frame)
 {
 	struct ikada_node *node = link->node;
-	if (node->env->ops->stream_pending(link->stream) > OVERFULL_BYTES)
+	if (link->overfull || node->env->ops->stream_pending(link->stream) > OVERFULL_BYTES) {
 		link->overfull = true;
-	if (link->overfull)
+		node->wanted = true;
 		return;
+	}
 	node->env->ops->stream_write(link->stream, buf_at(frame), buf_size(frame));
 	link->sent_ns = raw_now(node);
 }

@@ -130,8 +130,7 @@ void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *
 		const struct peer *peer = &node->peers[i];
 		status->members[i].id = peer->id;
 		status->members[i].address = peer->address;
-		status->members[i].client_address =
-			i == node->self ? node->client_address : peer->client_address;
+		status->members[i].client_address = i == node->self ? node->client_address : peer->client_address;
 		status->members[i].connected = i == node->self || peer->link != NULL;
 	}
 }

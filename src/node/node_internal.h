@@ -63,7 +63,7 @@ struct peer {
 	struct link *dialing; /* Ours, not yet ready; NULL none. */
 	uint64_t dial_at_ns;
 	uint64_t backoff_ns;
-	struct list sent[2]; /* Requests we forwarded over `link` and wait for, in the order in which they left. */
+	struct list sent[2];  /* Requests we forwarded over `link` and wait for, in the order in which they left. */
 	uint64_t not_leading; /* The term of which it said that it does not lead in it. */
 	char complaint[COMPLAINT_BYTES + 16]; /* What was last logged about it: said once, not in a flood. */
 };
@@ -86,9 +86,9 @@ struct op {
 	enum ikada_outcome outcome;
 	enum request_kind kind;
 	uint32_t tag;
-	uint64_t seq; /* Orders the requests of this node. */
+	uint64_t seq;					     /* Orders the requests of this node. */
 	uint64_t request_node, request_boot, request_number; /* Who took it from a client. */
-	uint64_t deadline_ns; /* Raw. */
+	uint64_t deadline_ns;				     /* Raw. */
 	uint64_t id;
 	uint64_t index;
 	uint64_t term; /* Of a guest that is queued: the term in which its sender thinks that we lead. */
@@ -165,7 +165,7 @@ struct ikada_node {
 	struct op **batch; /* Room for BATCH_OPS_MAX: the proposals of the step under way. */
 	size_t batch_count;
 	const struct wire_raft *raft_in; /* The message of the step under way. */
-	uint64_t stamp; /* Of the last entry this node stamped or appended. */
+	uint64_t stamp;			 /* Of the last entry this node stamped or appended. */
 	uint64_t term;
 	enum ikada_role role;
 	uint64_t leader;
@@ -237,10 +237,10 @@ void boot_start(struct ikada_node *node);
 /* drive.c */
 void drive_open(struct ikada_node *node);
 void drive_close(struct ikada_node *node);
-void drive_durable(void *context, uint64_t ticket); /* For the log. */
+void drive_durable(void *context, uint64_t ticket);		      /* For the log. */
 void drive_event(struct ikada_node *node, struct ikada_event *event); /* Fills in the clocks. Nothing without a core. */
-void drive_receive(struct ikada_node *node, struct wire_raft *in); /* Shortens it to what the disk has room for. */
-bool drive_busy(const struct ikada_node *node);	  /* The log is writing, or is about to. */
+void drive_receive(struct ikada_node *node, struct wire_raft *in);    /* Shortens it to what the disk has room for. */
+bool drive_busy(const struct ikada_node *node);			      /* The log is writing, or is about to. */
 /* Bytes of entries that are sure to find room on the disk; looks for more when `wanted` is not there. */
 uint64_t drive_room(struct ikada_node *node, uint64_t wanted);
 void drive_propose(struct ikada_node *node, size_t count); /* The first `count` of the batch: accepted or refused. */
@@ -251,13 +251,14 @@ bool drive_apply(struct ikada_node *node, uint64_t count); /* Of what is committ
 /* links.c */
 bool links_open(struct ikada_node *node, char *error, size_t error_size);
 void links_close(struct ikada_node *node);
-uint64_t links_time(struct ikada_node *node); /* Dials, pings, closes what is silent; returns when it wants to run next. */
+uint64_t
+links_time(struct ikada_node *node); /* Dials, pings, closes what is silent; returns when it wants to run next. */
 struct peer *links_peer(struct ikada_node *node, uint64_t id); /* Another member; NULL for self and strangers. */
 /* False when there is no connection or its output is full. */
 bool links_send_frame(struct ikada_node *node, struct peer *peer, const struct buf *frame);
 /* One whole frame of any other kind: in order, never dropped while the connection lasts. */
 void links_send(struct link *link, const struct buf *frame);
-bool links_room(const struct peer *peer); /* There is a connection, and its output is not full. */
+bool links_room(const struct peer *peer);      /* There is a connection, and its output is not full. */
 void links_end(struct link *link, bool flush); /* Closes it. The link lives until the next turn. */
 void links_plain(struct link *link, enum wire_type type, const char *text);
 /* Logs what is wrong with a peer, or with a stranger (NULL): once, not in a flood. */
@@ -287,12 +288,12 @@ void requests_tell(struct link *link, uint64_t number, uint8_t outcome, const ui
 void requests_free(struct ikada_node *node, struct op *op); /* Of which nobody is to hear. */
 /* Gives the op an outcome, to be told in requests_deliver. */
 void requests_finish(struct ikada_node *node, struct op *op, enum ikada_outcome outcome);
-bool requests_deliver(struct ikada_node *node); /* Tells outcomes; true when there is more. */
+bool requests_deliver(struct ikada_node *node);	 /* Tells outcomes; true when there is more. */
 uint64_t requests_time(struct ikada_node *node); /* Expires; returns the next deadline. */
 
 /* route.c */
 void route(struct ikada_node *node);
-bool route_known(const struct ikada_node *node); /* There is a leader to be asked, it may be this node. */
+bool route_known(struct ikada_node *node); /* There is a leader to be asked, it may be this node. */
 uint64_t route_deadline(const struct ikada_node *node);
 void route_forwarded(struct link *link, const struct wire_forward *forward);
 void route_reply(struct peer *peer, const struct wire_forward_reply *reply);

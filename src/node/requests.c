@@ -2,8 +2,8 @@
  * What clients want: the requests under way on this node, and their outcomes (HOUSE 9).
  *
  * Owns every struct op from its making to its one end. A request ends as done, as refused (it was certainly not
- * executed: it never left this node, or its receiver said so, or an entry of another term is committed at its index), or
- * as unknown. An entry applies whether or not somebody still waits for it. A guest, that is a request of a peer, ends
+ * executed: it never left this node, or its receiver said so, or an entry of another term is committed at its index),
+ * or as unknown. An entry applies whether or not somebody still waits for it. A guest, that is a request of a peer, ends
  * with the connection it came over: nobody can be told any more.
  *
  * Invariants: an op is in one list of its state, and in node->ages until it is finished; deadlines ascend there because
@@ -102,8 +102,8 @@ void requests_move(struct ikada_node *node, struct op *op, struct list *list, en
 }
 
 /*
- * Into the queue by seq. What is put back is older than what waits there, and mostly comes in order: behind the last one
- * that was put back.
+ * Into the queue by seq. What is put back is older than what waits there, and mostly comes in order: behind the last
+ * one that was put back.
  */
 void requests_put_back(struct ikada_node *node, struct op *op)
 {
@@ -172,7 +172,7 @@ bool requests_deliver(struct ikada_node *node)
 }
 
 /* What is to be said of a request that is given up as it stands. */
-static enum ikada_outcome given_up(const struct ikada_node *node, const struct op *op)
+static enum ikada_outcome given_up(struct ikada_node *node, const struct op *op)
 {
 	if (op->kind == WRITES && (op->state == OP_FORWARDED || op->state == OP_PROPOSED))
 		return IKADA_UNKNOWN;

@@ -2,8 +2,8 @@
  * Where requests go: to the log of this node if it leads, to the leader's over one ordered stream if not.
  *
  * Order. Writes are placed in the order in which they came: the queue goes by seq, a stream keeps its order, and a
- * leader that refuses one as "not leader" refuses all that were sent to it in that term, because a term that was lost is
- * never won again. What it refused was certainly not executed and is put back; unless a younger write has gone out in a
+ * leader that refuses one as "not leader" refuses all that were sent to it in that term, because a term that was lost
+ * is never won again. What it refused was certainly not executed and is put back; unless a younger write has gone out in a
  * later term meanwhile, for then the older one would be overtaken: that one ends as refused. To make this rare, writes
  * wait a heartbeat for the answers of the last leader before they go to a new one.
  *
@@ -26,9 +26,9 @@ static struct peer *leading_peer(struct ikada_node *node)
 	return peer != NULL && peer->link != NULL && peer->not_leading != node->term ? peer : NULL;
 }
 
-bool route_known(const struct ikada_node *node)
+bool route_known(struct ikada_node *node)
 {
-	return leads(node) || leading_peer((struct ikada_node *)node) != NULL;
+	return leads(node) || leading_peer(node) != NULL;
 }
 
 /* A guest was sent to the leader of a term. Reads and writes are for that term only. */
@@ -139,7 +139,7 @@ static void propose(struct ikada_node *node)
 
 void route_accepted(struct ikada_node *node, struct op *op, uint64_t index, uint64_t term)
 {
-	/* By index. What an earlier term of this node left there may reach further; behind the last one is the place. */
+	/* By index. What an earlier term of this node left there may reach further. */
 	struct list *after = node->last_proposed != NULL && node->last_proposed->index == index - 1
 				     ? &node->last_proposed->at
 				     : node->proposed.prev;

@@ -40,10 +40,11 @@ struct command {
 	const char *name; /* Lower case. */
 	int arity;	  /* Arguments with the name; negative: at least so many. */
 	unsigned flags;
-	int key_first; /* Which arguments are keys: the first (0: none), the last (-1: the last of all), and the step. */
+	/* Which arguments are keys: the first (0: none), the last (-1: the last of all), and the step. */
+	int key_first;
 	int key_last;
 	int key_step;
-	/* Judges the arguments beyond arity and keys; false, with a reply, when they are wrong. NULL: nothing to judge. */
+	/* Judges arguments beyond arity and keys; false, with a reply, when they are wrong. NULL: nothing to judge. */
 	bool (*check)(const struct request *request, struct buf *reply);
 	/* `reply` may be NULL. Argument 0 is not to be looked at. */
 	void (*run)(struct machine *machine, const struct request *request, struct buf *reply);

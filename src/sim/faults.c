@@ -357,8 +357,9 @@ static void bend_clock(struct faults *f)
 
 static void jump_wall(struct faults *f)
 {
+	struct member *member = any_member(f);
 	int64_t by = (int64_t)draw(f, NS_PER_MS, 86400 * NS_PER_S);
-	sim_host_set_wall_offset(any_member(f)->host, chance(f, 50) ? by : -by);
+	sim_host_set_wall_offset(member->host, chance(f, 50) ? by : -by);
 }
 
 static void slow_disk(struct faults *f)
@@ -407,14 +408,17 @@ static void strike_leader(struct faults *f)
 		crash(f, leader, draw_crash(f));
 }
 
+/* Draws stand in statements of their own: the order of draws within one is the compiler's. */
 static void strike(struct faults *f, enum fault_kind kind)
 {
+	struct member *any = any_member(f);
+	struct member *some = some_member(f);
 	switch (kind) {
 	case FAULT_KILL:
-		crash(f, any_member(f), SIM_KILL);
+		crash(f, any, SIM_KILL);
 		return;
 	case FAULT_POWER:
-		crash(f, any_member(f), chance(f, 50) ? SIM_POWER : SIM_POWER_SILENT);
+		crash(f, any, chance(f, 50) ? SIM_POWER : SIM_POWER_SILENT);
 		return;
 	case FAULT_ALL:
 		crash_all(f);
@@ -423,7 +427,7 @@ static void strike(struct faults *f, enum fault_kind kind)
 		strike_leader(f);
 		return;
 	case FAULT_POINT:
-		f->points_left[some_member(f)->number] = draw(f, 1, 500);
+		f->points_left[some->number] = draw(f, 1, 500);
 		return;
 	case FAULT_SPLIT:
 	case FAULT_BRIDGE:
@@ -445,7 +449,7 @@ static void strike(struct faults *f, enum fault_kind kind)
 		break_connections(f);
 		return;
 	case FAULT_PAUSE:
-		pause_process(f, some_member(f));
+		pause_process(f, some);
 		return;
 	case FAULT_LATE:
 		late_wakes(f);
@@ -457,7 +461,7 @@ static void strike(struct faults *f, enum fault_kind kind)
 		jump_wall(f);
 		return;
 	case FAULT_STALL:
-		sim_disk_stall(some_member(f)->host, sim_now(f->sim) + draw(f, 10 * NS_PER_MS, 4 * NS_PER_S));
+		sim_disk_stall(some->host, sim_now(f->sim) + draw(f, 10 * NS_PER_MS, 4 * NS_PER_S));
 		return;
 	case FAULT_SLOW_SYNC:
 		slow_disk(f);

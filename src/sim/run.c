@@ -85,11 +85,9 @@ static uint32_t draw_nodes(struct rng *rng)
 
 static void draw_world(struct run *run, struct rng *rng)
 {
-	struct sim_link link = {
-		.delay_min_ns = 20000 << rng_below(rng, 5),
-		.split_ppm = (uint32_t)rng_below(rng, 200000),
-		.window_bytes = 256 * 1024,
-	};
+	struct sim_link link = {.window_bytes = 256 * 1024};
+	link.delay_min_ns = 20000 << rng_below(rng, 5);
+	link.split_ppm = (uint32_t)rng_below(rng, 200000);
 	link.delay_max_ns = link.delay_min_ns + (50000 << rng_below(rng, 8));
 	sim_net_set_all(run->sim, &link);
 	struct sim_net_settings *net = sim_net_settings(run->sim);

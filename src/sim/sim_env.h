@@ -165,7 +165,7 @@ struct sim_link {
 	uint64_t byte_ns; /* Added for each byte. */
 	uint32_t drop_ppm, duplicate_ppm; /* Of frames. */
 	uint32_t split_ppm; /* Of deliveries of ordered bytes; each rest may be split again. */
-	uint64_t window_bytes; /* So much may be on its way or unread; the rest is pending at the writer. */
+	uint64_t window_bytes; /* So much may be on its way or unread; the rest is pending at the writer. Not 0. */
 };
 /* Defaults: 100..500 us, nothing slow, dropped or duplicated, 100000 ppm split, 256 KiB window. */
 struct sim_link *sim_net_link(struct sim_host *from, struct sim_host *to); /* May be changed at any time. */

@@ -294,15 +294,13 @@ static void send_frame(struct chunk *chunk, uint64_t time)
 	frame_departs(chunk, time);
 }
 
-/* Sends what the window allows: at least one frame or one byte when nothing is in flight. */
+/* Sends what the window allows, and a frame in any case when nothing is in flight. */
 static void pump(struct env_stream *stream, uint64_t time)
 {
 	while (!list_empty(&stream->output)) {
 		struct chunk *chunk = first(&stream->output);
 		size_t window = sim_net_link(stream->host, stream_peer(stream)->host)->window_bytes;
 		size_t room = stream->in_flight < window ? window - stream->in_flight : 0;
-		if (room == 0 && stream->in_flight == 0)
-			room = 1;
 		if (chunk->kind == CHUNK_END) {
 			depart(chunk, time);
 		} else if (chunk->kind == CHUNK_FRAME) {

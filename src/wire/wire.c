@@ -172,9 +172,10 @@ void wire_put_raft(struct buf *out, uint64_t cluster_id, const struct ikada_mess
 		   const struct wire_piece *entries, size_t count)
 {
 	size_t at = begin(out, WIRE_RAFT, cluster_id);
-	const uint64_t fields[] = {m->from,	  m->to,	m->term,      m->round,	      m->sent_ns,
-				   m->prev_index, m->prev_term, m->last_index, m->last_term,   m->commit,
-				   m->match_index, m->verified_index, m->conflict_index, m->conflict_term};
+	const uint64_t fields[] = {m->from,	      m->to,	       m->term,	       m->round,
+				   m->sent_ns,	      m->prev_index,   m->prev_term,   m->last_index,
+				   m->last_term,      m->commit,       m->match_index, m->verified_index,
+				   m->conflict_index, m->conflict_term};
 	struct writer w = writer_over(buf_reserve(out, WIRE_RAFT_BYTES), WIRE_RAFT_BYTES);
 	write_u8(&w, (uint8_t)m->kind);
 	write_u8(&w, m->granted);
@@ -235,9 +236,10 @@ bool wire_get_raft(const struct wire_frame *frame, struct wire_raft *raft)
 	uint8_t granted = read_u8(&r);
 	uint8_t rejected = read_u8(&r);
 	read_bytes(&r, 5);
-	uint64_t *const fields[] = {&m->from,	    &m->to,	    &m->term,	    &m->round,	     &m->sent_ns,
-				    &m->prev_index, &m->prev_term,  &m->last_index, &m->last_term,   &m->commit,
-				    &m->match_index, &m->verified_index, &m->conflict_index, &m->conflict_term};
+	uint64_t *const fields[] = {&m->from,		&m->to,		  &m->term,	   &m->round,
+				    &m->sent_ns,	&m->prev_index,	  &m->prev_term,   &m->last_index,
+				    &m->last_term,	&m->commit,	  &m->match_index, &m->verified_index,
+				    &m->conflict_index, &m->conflict_term};
 	bool absurd = false;
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
 		*fields[i] = read_u64(&r);

@@ -16,7 +16,7 @@
  *	cluster id is not 0, the first configuration as wire_put_config writes it.
  * REFUSE: a sentence.   PING: nothing.
  * RAFT: kind (1), granted (1), rejected (1), zeros (5), then from, to, term, round, sent_ns, prev_index, prev_term,
- *	last_index, last_term, commit, match_index, verified_index, conflict_index, conflict_term (8 each); then entries.
+ *	last_index, last_term, commit, match_index, verified_index, conflict_index, conflict_term (8 each); entries.
  * FORWARD: number, term (8 each), read (1), zeros (3), tag (4), the request's bytes.
  * FORWARD_REPLY: number (8), outcome (1), zeros (7), the reply's bytes.
  *
@@ -60,7 +60,7 @@ struct wire_frame {
 
 enum wire_next { WIRE_MORE, WIRE_FRAME, WIRE_HOSTILE };
 
-/* Looks for a whole frame at the start of `bytes`; on WIRE_FRAME, *used is its size. Bodies over body_max are hostile. */
+/* Looks for a whole frame at the start of `bytes`; on WIRE_FRAME, *used is its size. A body over body_max is hostile. */
 enum wire_next wire_next(const uint8_t *bytes, size_t size, size_t body_max, struct wire_frame *frame, size_t *used);
 
 struct wire_hello {

@@ -1,9 +1,11 @@
 /*
  * Whole nodes in the simulated world, with a trivial state machine: a list of the numbers that were proposed. What a
  * client was told must agree with what the list holds in the end, on each node and in the same order.
+ *
+ * VERBOSE=1 shows what the nodes log; STORM=A STORMS=B runs the storms of seeds A to B.
  */
-#include "base/bytes.h"
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "ikada/node.h"
 #include "node/node_internal.h"
 #include "sim/sim_env.h"
@@ -190,7 +192,11 @@ static uint32_t lines_with(const struct world *w, const char *text)
 	return found;
 }
 
-static const char *const LISTS[] = {NULL, "1=n1:7000", "1=n1:7000,2=n2:7000", "3=n3:7000,1=n1:7000,2=n2:7000", NULL,
+static const char *const LISTS[] = {NULL,
+				    "1=n1:7000",
+				    "1=n1:7000,2=n2:7000",
+				    "3=n3:7000,1=n1:7000,2=n2:7000",
+				    NULL,
 				    "1=n1:7000,2=n2:7000,3=n3:7000,4=n4:7000,5=n5:7000"};
 
 static struct world *make_world(uint64_t seed, uint32_t count)
@@ -471,6 +477,48 @@ static void test_crashes_at_birth(void **state)
 	}
 }
 
+/* A disk is lost while the cluster is born: that may be the end of it, but never the start of a second one. */
+static void test_wiped_at_birth(void **state)
+{
+	(void)state;
+	uint32_t lived = 0, stuck = 0;
+	for (uint64_t seed = 1; seed <= 150; seed++) {
+		struct world *w = make_world(seed, 3);
+		struct rng rng = sim_rng(w->sim, 1);
+		struct sim_link *slow =
+			sim_net_link(w->members[rng_below(&rng, 3)].host, w->members[rng_below(&rng, 3)].host);
+		slow->delay_max_ns = 20 * MS;
+		uint64_t alive = 0; /* The cluster in which a core runs. */
+		struct member *victim = &w->members[rng_below(&rng, 3)];
+		for (uint32_t i = 0; i < 3; i++)
+			start(&w->members[i]);
+		uint64_t wipe_at = 1 * MS + rng_below(&rng, 50 * MS);
+		for (bool wiped = false; sim_now(w->sim) < 5 * S;) {
+			run(w, wiped ? 1 * MS : wipe_at - sim_now(w->sim));
+			for (uint32_t i = 0; i < 3; i++) {
+				struct ikada_node_status status = status_of(&w->members[i]);
+				if (status.raft.self == 0)
+					continue;
+				assert_true(alive == 0 || alive == status.cluster_id);
+				alive = status.cluster_id;
+			}
+			if (!wiped) {
+				crash(victim, SIM_KILL);
+				sim_disk_wipe(victim->host);
+				start(victim);
+				wiped = true;
+			}
+		}
+		if (alive != 0)
+			lived++;
+		else
+			stuck++;
+		end_world(w);
+	}
+	assert_true(lived > 0);
+	assert_true(stuck > 0); /* The dangerous moment was met. */
+}
+
 static void test_any_node_takes_any_request(void **state)
 {
 	(void)state;
@@ -651,7 +699,7 @@ static void test_leader_dies(void **state)
 		judge(w);
 		end_world(w);
 	}
-	print_message("a leader killed: the next answer after %u ms at worst of 20\n", (unsigned)(worst / MS));
+	print_message("note: a leader killed: the next answer after %u ms at worst of 20\n", (unsigned)(worst / MS));
 	assert_true(worst < 1500 * MS);
 }
 
@@ -680,6 +728,28 @@ static void test_half_open(void **state)
 		judge(w);
 		end_world(w);
 	}
+}
+
+/* The same while the network is cut and no connection ever breaks. */
+static void test_silence(void **state)
+{
+	(void)state;
+	struct world *w = make_cluster(320, 3);
+	sim_net_settings(w->sim)->break_ppm = 0;
+	struct member *l = leader(w);
+	struct member *f = other_than(w, l);
+	sim_net_cut(l->host, f->host, true);
+	run(w, 4 * S);
+	assert_false(status_of(l).members[f->number].connected);
+	assert_false(status_of(f).members[l->number].connected);
+	sim_net_heal_all(w->sim);
+	run(w, 3 * S);
+	assert_true(status_of(l).members[f->number].connected);
+	assert_true(status_of(f).members[l->number].connected);
+	expect(submit(f, false), IKADA_DONE);
+	run(w, 1 * S);
+	judge(w);
+	end_world(w);
 }
 
 static void test_wiped_disk(void **state)
@@ -756,8 +826,20 @@ static void test_directory_of_another(void **state)
 	start(m);
 	assert_null(m->node);
 	assert_non_null(strstr(m->error, "belongs to a cluster of the nodes 1, 2, 3"));
-	static const char *const lists[] = {"", "2", "2=", "2=n2", "2=n2:", "2=n2:0", "2=n2:70000", "2=n2:7x", "0=n2:1",
-					    "-2=n2:1", "2=n2:1,,3=n3:1", "2=n2:1,2=n3:1", "1=n1:1,3=n3:1", "x=n2:7000",
+	static const char *const lists[] = {"",
+					    "2",
+					    "2=",
+					    "2=n2",
+					    "2=n2:",
+					    "2=n2:0",
+					    "2=n2:70000",
+					    "2=n2:7x",
+					    "0=n2:1",
+					    "-2=n2:1",
+					    "2=n2:1,,3=n3:1",
+					    "2=n2:1,2=n3:1",
+					    "1=n1:1,3=n3:1",
+					    "x=n2:7000",
 					    "1=a:1,2=a:1,3=a:1,4=a:1,5=a:1,6=a:1,7=a:1,8=a:1,9=a:1,10=a:1"};
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
 		m->cluster = lists[i];
@@ -773,6 +855,8 @@ static void test_directory_of_another(void **state)
 }
 
 /* ---- Strangers ---- */
+
+enum { STRANGERS = 400 };
 
 struct stranger {
 	struct env *env;
@@ -812,7 +896,7 @@ static void stranger_dials(void *context)
 static void test_strangers(void **state)
 {
 	(void)state;
-	static struct stranger strangers[200];
+	static struct stranger strangers[STRANGERS];
 	memset(strangers, 0, sizeof strangers);
 	struct world *w = make_cluster(10, 3);
 	struct sim_host *host = sim_host_create(w->sim, 20, "evil");
@@ -822,7 +906,7 @@ static void test_strangers(void **state)
 	mem_init(&mem, true);
 	buf_init(&frame, &mem);
 	sim_host_start(host);
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < STRANGERS; i++) {
 		struct stranger *s = &strangers[i];
 		s->env = sim_host_env(host);
 		/* Nothing, garbage, a raft message or a request before the handshake, a handshake of a nobody. */
@@ -848,7 +932,7 @@ static void test_strangers(void **state)
 		run(w, 100 * MS);
 		assert_in_range(w->members[0].node->stranger_count, 0, 64);
 	}
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < STRANGERS; i++)
 		assert_true(strangers[i].closed);
 	assert_in_range(w->line_count, 1, 8);
 	for (uint32_t i = 0; i < 3; i++) {
@@ -1014,7 +1098,7 @@ static void test_storms(void **state)
 	const char *from = getenv("STORM");
 	for (uint64_t seed = from == NULL ? 1 : strtoull(from, NULL, 10); seed <= last; seed++)
 		storm(1000 + seed, seed % 4 == 0 ? 5 : 3, outcomes);
-	print_message("storms: %u done, %u no leader, %u busy, %u unknown\n", outcomes[IKADA_DONE],
+	print_message("note: storms: %u done, %u no leader, %u busy, %u unknown\n", outcomes[IKADA_DONE],
 		      outcomes[IKADA_NO_LEADER], outcomes[IKADA_BUSY], outcomes[IKADA_UNKNOWN]);
 	assert_true(outcomes[IKADA_DONE] > 1000);
 	assert_true(outcomes[IKADA_UNKNOWN] > 0);
@@ -1027,6 +1111,7 @@ int main(void)
 		cmocka_unit_test(test_single_node),
 		cmocka_unit_test(test_nobody_votes_before_all_were_seen),
 		cmocka_unit_test(test_crashes_at_birth),
+		cmocka_unit_test(test_wiped_at_birth),
 		cmocka_unit_test(test_any_node_takes_any_request),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_cut_off_leader),
@@ -1035,6 +1120,7 @@ int main(void)
 		cmocka_unit_test(test_close_under_load),
 		cmocka_unit_test(test_leader_dies),
 		cmocka_unit_test(test_half_open),
+		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_wiped_disk),
 		cmocka_unit_test(test_two_clusters_cross_wired),
 		cmocka_unit_test(test_directory_of_another),

@@ -301,7 +301,8 @@ static size_t make_entries(uint8_t *bytes, uint64_t first, const uint64_t *terms
 {
 	size_t size = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct entry entry = {.index = first + i, .term = terms[i], .kind = ENTRY_COMMAND, .length = (uint32_t)i};
+		struct entry entry = {
+			.index = first + i, .term = terms[i], .kind = ENTRY_COMMAND, .length = (uint32_t)i};
 		entry.payload = (const uint8_t *)"abcdefghijklmnopqrstuvwxyz";
 		entry_encode(bytes + size, &entry);
 		size += entry_bytes(entry.length);
@@ -409,8 +410,12 @@ static void test_forward(void **state)
 {
 	(void)state;
 	for (int read = 0; read < 2; read++) {
-		const struct wire_forward forward = {
-			.number = 17, .term = 18, .read = read == 1, .tag = 19, .bytes = (const uint8_t *)"SET a 1", .size = 7};
+		const struct wire_forward forward = {.number = 17,
+						     .term = 18,
+						     .read = read == 1,
+						     .tag = 19,
+						     .bytes = (const uint8_t *)"SET a 1",
+						     .size = 7};
 		wire_put_forward(&out, CLUSTER, &forward);
 		struct wire_frame frame = only_frame();
 		struct wire_forward got;
@@ -432,7 +437,8 @@ static void test_forward(void **state)
 static void test_forward_reply(void **state)
 {
 	(void)state;
-	const struct wire_forward_reply reply = {.number = 20, .outcome = 100, .bytes = (const uint8_t *)"+OK", .size = 3};
+	const struct wire_forward_reply reply = {
+		.number = 20, .outcome = 100, .bytes = (const uint8_t *)"+OK", .size = 3};
 	wire_put_forward_reply(&out, CLUSTER, &reply);
 	struct wire_frame frame = only_frame();
 	struct wire_forward_reply got;

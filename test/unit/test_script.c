@@ -1,0 +1,879 @@
+/*
+ * Runs the protocol stories of test/scripts over cores in memory. test/scripts/README.md describes their language.
+ *
+ * The runner adds nothing to the protocol: a command is one event of one core, or moves a message, the time or a disk.
+ * After each step raft_check and the cluster-wide rules of raft_cores.h hold, whatever the script expects.
+ *
+ * Arguments: files; without, all of test/scripts/ *.script. SCRIPTS_REWRITE=1 writes the traces anew into scripts that
+ * otherwise pass; it never touches an `expect`.
+ */
+#include "raft_cores.h"
+
+#include <dirent.h>
+
+enum { WORDS_MAX = 64, LINE_MAX_BYTES = 400, VALUES_MAX = 256, DELIVERIES_MAX = 10000 };
+
+struct text {
+	char *bytes;
+	size_t size;
+};
+
+struct named_read {
+	char name[32];
+	uint64_t node;
+	uint64_t id;
+};
+
+struct script {
+	const char *path;
+	uint32_t line;
+	char error[512];
+	struct cores *cores; /* NULL before the command `nodes`. */
+	bool auto_durable;
+	uint64_t batch; /* Entries in one message, at most; 0: all. */
+	bool cut[IKADA_MEMBERS_MAX + 1][IKADA_MEMBERS_MAX + 1];
+	char values[VALUES_MAX][32]; /* Names of values 1, 2, ... */
+	size_t value_count;
+	struct named_read reads[VALUES_MAX];
+	size_t read_count;
+	bool tracing;
+	struct text trace;   /* Of the current command. */
+	struct text written; /* The script with new traces. */
+	char *words[WORDS_MAX];
+	size_t count;
+};
+
+__attribute__((format(printf, 2, 3))) static void text_add(struct text *text, const char *format, ...)
+{
+	char line[1024];
+	va_list args;
+	va_start(args, format);
+	int size = vsnprintf(line, sizeof line, format, args);
+	va_end(args);
+	text->bytes = realloc(text->bytes, text->size + (size_t)size + 1);
+	memcpy(text->bytes + text->size, line, (size_t)size + 1);
+	text->size += (size_t)size;
+}
+
+__attribute__((format(printf, 2, 3))) static bool fail(struct script *s, const char *format, ...)
+{
+	if (s->error[0] != 0)
+		return false;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(s->error, sizeof s->error, format, args);
+	va_end(args);
+	return false;
+}
+
+/* ---- Words ---- */
+
+static const char *const role_names[] = {"follower", "precandidate", "candidate", "leader"};
+static const char *const kind_names[] = {NULL,	       "prevote", "prevote_reply", "vote",
+					 "vote_reply", "append",  "append_reply"};
+
+static const char *word(struct script *s, size_t at)
+{
+	if (at < s->count)
+		return s->words[at];
+	fail(s, "the command ends too early");
+	return "";
+}
+
+static uint64_t number(struct script *s, size_t at)
+{
+	const char *w = word(s, at);
+	char *end;
+	if (strcmp(w, "none") == 0)
+		return 0;
+	uint64_t n = strtoull(w, &end, 10);
+	if (*w == 0 || *end != 0)
+		fail(s, "\"%s\" is not a number", w);
+	return n;
+}
+
+static struct core *node(struct script *s, size_t at)
+{
+	uint64_t id = number(s, at);
+	if (s->cores == NULL || id == 0 || id > s->cores->count) {
+		fail(s, "there is no node \"%s\"", word(s, at));
+		return NULL;
+	}
+	return &s->cores->core[id];
+}
+
+static enum ikada_message_kind kind_of(const char *name)
+{
+	for (size_t i = 1; i < sizeof kind_names / sizeof *kind_names; i++)
+		if (strcmp(kind_names[i], name) == 0)
+			return (enum ikada_message_kind)i;
+	return 0;
+}
+
+static uint64_t *field(struct ikada_message *m, const char *name)
+{
+	struct {
+		const char *name;
+		uint64_t *at;
+	} fields[] = {
+		{"term", &m->term},
+		{"round", &m->round},
+		{"prev_index", &m->prev_index},
+		{"prev_term", &m->prev_term},
+		{"last_index", &m->last_index},
+		{"last_term", &m->last_term},
+		{"commit", &m->commit},
+		{"match_index", &m->match_index},
+		{"verified_index", &m->verified_index},
+		{"conflict_index", &m->conflict_index},
+		{"conflict_term", &m->conflict_term},
+	};
+	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+		if (strcmp(fields[i].name, name) == 0)
+			return fields[i].at;
+	return NULL;
+}
+
+static uint64_t value_of(struct script *s, const char *name, bool make)
+{
+	if (strcmp(name, "-") == 0)
+		return 0;
+	for (size_t i = 0; i < s->value_count; i++)
+		if (strcmp(s->values[i], name) == 0)
+			return i + 1;
+	if (!make || s->value_count == VALUES_MAX) {
+		fail(s, "nobody proposed \"%s\"", name);
+		return 0;
+	}
+	snprintf(s->values[s->value_count], sizeof s->values[0], "%s", name);
+	return ++s->value_count;
+}
+
+/* ---- Trace ---- */
+
+static void trace_step(struct script *s, uint64_t id)
+{
+	const struct core *core = &s->cores->core[id];
+	const struct ikada_effects *e = &core->effects;
+	struct ikada_raft_status before;
+	ikada_raft_status(core->before, &before);
+	if (e->role != before.role || e->term != before.term)
+		text_add(&s->trace, "| %" PRIu64 " %s term %" PRIu64 "\n", id, role_names[e->role], e->term);
+	if (e->vote != before.vote && e->vote != 0)
+		text_add(&s->trace, "| %" PRIu64 " votes for %" PRIu64 "\n", id, e->vote);
+	if (e->append != IKADA_APPEND_NONE && e->append_first <= before.last_index)
+		text_add(&s->trace, "| %" PRIu64 " cuts its log at %" PRIu64 "\n", id, e->append_first);
+	if (e->append != IKADA_APPEND_NONE)
+		text_add(&s->trace, "| %" PRIu64 " appends %" PRIu64 "..%" PRIu64 "\n", id, e->append_first,
+			 e->append_last);
+	if (core->status.durable_index > before.durable_index)
+		text_add(&s->trace, "| %" PRIu64 " durable %" PRIu64 "\n", id, core->status.durable_index);
+	if (e->commit != before.commit)
+		text_add(&s->trace, "| %" PRIu64 " commits %" PRIu64 "\n", id, e->commit);
+	if (e->granted.count > 0)
+		text_add(&s->trace, "| %" PRIu64 " grants %" PRIu64 " reads at %" PRIu64 "\n", id, e->granted.count,
+			 e->granted_index);
+	if (e->refused_reads.count + e->refused_proposals.count > 0)
+		text_add(&s->trace, "| %" PRIu64 " refuses %" PRIu64 "\n", id,
+			 e->refused_reads.count + e->refused_proposals.count);
+}
+
+static void watch(struct cores *cores, uint64_t id, const struct ikada_message *m)
+{
+	struct script *s = cores->watcher;
+	if (!s->tracing)
+		return;
+	if (m == NULL) {
+		trace_step(s, id);
+		return;
+	}
+	text_add(&s->trace, "| %" PRIu64 " -> %" PRIu64 " %s term %" PRIu64, m->from, m->to, kind_names[m->kind],
+		 m->term);
+	switch (m->kind) {
+	case IKADA_PREVOTE:
+	case IKADA_VOTE:
+		text_add(&s->trace, " log %" PRIu64 "@%" PRIu64, m->last_index, m->last_term);
+		break;
+	case IKADA_PREVOTE_REPLY:
+	case IKADA_VOTE_REPLY:
+		text_add(&s->trace, m->granted ? " granted" : " refused");
+		break;
+	case IKADA_APPEND:
+		text_add(&s->trace, " prev %" PRIu64 "@%" PRIu64 " commit %" PRIu64, m->prev_index, m->prev_term,
+			 m->commit);
+		if (m->last_index > m->prev_index)
+			text_add(&s->trace, " entries %" PRIu64 "..%" PRIu64, m->prev_index + 1, m->last_index);
+		break;
+	case IKADA_APPEND_REPLY:
+		text_add(&s->trace, " match %" PRIu64 " verified %" PRIu64, m->match_index, m->verified_index);
+		if (m->rejected)
+			text_add(&s->trace, " rejects %" PRIu64 " conflict %" PRIu64 "@%" PRIu64, m->prev_index,
+				 m->conflict_index, m->conflict_term);
+		break;
+	}
+	text_add(&s->trace, "\n");
+}
+
+/* ---- The network ---- */
+
+static bool star(const char *w)
+{
+	return strcmp(w, "*") == 0;
+}
+
+/* Is a queued message from words[at] to words[at + 1], and of the kind in words[at + 2] if there is one? */
+static bool matches(struct script *s, size_t at, size_t packet)
+{
+	const struct ikada_message *m = &s->cores->packets[packet].m;
+	return (star(s->words[at]) || m->from == number(s, at)) && (star(s->words[at + 1]) || m->to == number(s, at + 1)) &&
+	       (s->count == at + 2 || m->kind == kind_of(s->words[at + 2]));
+}
+
+/* The first such message from place `from` on; SIZE_MAX: none. */
+static size_t find(struct script *s, size_t at, size_t from)
+{
+	if (s->count < at + 2 || (!star(s->words[at]) && node(s, at) == NULL) ||
+	    (!star(s->words[at + 1]) && node(s, at + 1) == NULL))
+		return SIZE_MAX;
+	while (from < s->cores->packet_count && !matches(s, at, from))
+		from++;
+	return from < s->cores->packet_count ? from : SIZE_MAX;
+}
+
+/* Lost links lose what is on them; disks that need no order have written. */
+static void settle(struct script *s)
+{
+	struct cores *cores = s->cores;
+	for (bool again = true; again && s->auto_durable;) {
+		again = false;
+		for (uint64_t id = 1; id <= cores->count; id++) {
+			again |= cores->core[id].up && cores->core[id].write_count > 0;
+			cores_durable(cores, id, SIZE_MAX);
+		}
+		again &= cores->broken[0] == 0;
+	}
+	for (size_t i = cores->packet_count; i > 0; i--) {
+		const struct ikada_message *m = &cores->packets[i - 1].m;
+		if (s->cut[m->from][m->to])
+			cores_drop(cores, i - 1);
+	}
+}
+
+static bool deliver_all(struct script *s)
+{
+	for (uint32_t n = 0; s->cores->packet_count > 0 && s->cores->broken[0] == 0; n++) {
+		if (n == DELIVERIES_MAX)
+			return fail(s, "the network does not come to rest");
+		cores_deliver(s->cores, 0);
+		settle(s);
+	}
+	return true;
+}
+
+enum handling { DELIVER, DROP, DUPLICATE };
+
+static bool handle(struct script *s, enum handling handling)
+{
+	if (s->count == 2 && strcmp(s->words[1], "all") == 0) {
+		if (handling == DELIVER)
+			return deliver_all(s);
+		while (handling == DROP && s->cores->packet_count > 0)
+			cores_drop(s->cores, 0);
+		return true;
+	}
+	if (s->count > 3 && kind_of(s->words[3]) == 0)
+		return fail(s, "there is no kind of message \"%s\"", s->words[3]);
+	size_t at = find(s, 1, 0);
+	if (at == SIZE_MAX)
+		return fail(s, "there is no such message");
+	if (handling == DUPLICATE) {
+		struct core_packet packet = s->cores->packets[at];
+		cores_hand(s->cores, &packet);
+		return true;
+	}
+	/* With a star: all that are queued now, not what they bring about, which queues behind them. */
+	size_t old = star(s->words[1]) || star(s->words[2]) ? s->cores->packet_count : at + 1;
+	while (at < old) {
+		if (!matches(s, 1, at)) {
+			at++;
+			continue;
+		}
+		if (handling == DROP)
+			cores_drop(s->cores, at);
+		else
+			cores_deliver(s->cores, at);
+		old--;
+	}
+	return true;
+}
+
+/* ---- Commands ---- */
+
+static void free_cores(struct script *s)
+{
+	if (s->cores == NULL)
+		return;
+	cores_free(s->cores);
+	free(s->cores);
+	s->cores = NULL;
+}
+
+static uint64_t prefix(struct cores *cores, uint64_t entries)
+{
+	const struct script *s = cores->watcher;
+	return s->batch == 0 || entries < s->batch ? entries : s->batch;
+}
+
+/* nodes N [down]: a cluster, in place of the one before. */
+static bool do_nodes(struct script *s)
+{
+	uint64_t count = number(s, 1);
+	bool down = s->count > 2 && strcmp(s->words[2], "down") == 0;
+	if (count == 0 || count > IKADA_MEMBERS_MAX || s->count > (down ? 3 : 2))
+		return fail(s, "`nodes N`, 1 to %d, or `nodes N down`", IKADA_MEMBERS_MAX);
+	free_cores(s);
+	memset(s->cut, 0, sizeof s->cut);
+	s->auto_durable = false;
+	s->batch = 0;
+	s->value_count = s->read_count = 0;
+	s->cores = malloc(sizeof *s->cores);
+	cores_init(s->cores, (uint32_t)count, 1);
+	s->cores->prefix = prefix;
+	s->cores->watch = watch;
+	s->cores->watcher = s;
+	s->cores->settings = (struct ikada_settings){
+		.heartbeat_ns = 100, .election_min_ns = 1000, .election_max_ns = 1000, .hint_delay_ns = 10};
+	cores_make(s->cores);
+	for (uint64_t id = 1; id <= count && !down; id++)
+		cores_boot(s->cores, id);
+	return true;
+}
+
+static bool do_batch(struct script *s)
+{
+	s->batch = number(s, 1);
+	return true;
+}
+
+static bool do_auto(struct script *s)
+{
+	s->auto_durable = strcmp(word(s, 1), "durable") == 0;
+	return s->auto_durable || fail(s, "only `auto durable` exists");
+}
+
+static bool do_manual(struct script *s)
+{
+	s->auto_durable = false;
+	return strcmp(word(s, 1), "durable") == 0 || fail(s, "only `manual durable` exists");
+}
+
+/* disk ID term T [vote V] [commit C] log TERMS...: what a node that is down will find. */
+static bool do_disk(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || core->up)
+		return fail(s, "only the disk of a node that is down can be set");
+	core->disk.count = 0;
+	for (size_t at = 2; at < s->count; at += 2) {
+		if (strcmp(s->words[at], "term") == 0) {
+			core->disk_term = number(s, at + 1);
+		} else if (strcmp(s->words[at], "vote") == 0) {
+			core->disk_vote = number(s, at + 1);
+		} else if (strcmp(s->words[at], "commit") == 0) {
+			core->disk_commit = number(s, at + 1);
+		} else if (strcmp(s->words[at], "log") == 0) {
+			/* Entries of one index and term are one entry. */
+			for (at++; at < s->count; at++)
+				core_log_add(&core->disk, number(s, at), 1000000 * number(s, at) + core->disk.count);
+		} else {
+			return fail(s, "a disk has no \"%s\"", s->words[at]);
+		}
+	}
+	return true;
+}
+
+static bool do_timeout(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || !core->up)
+		return fail(s, "the node is down");
+	uint64_t wait = s->cores->settings.election_max_ns;
+	if (core->status.role != IKADA_LEADER)
+		wait = core->raft->election_ns > core->raft->awake_ns ? core->raft->election_ns - core->raft->awake_ns : 0;
+	uint64_t until = core->raft->raw_ns + wait;
+	if (until > s->cores->raw_ns)
+		s->cores->raw_ns = until;
+	cores_tick(s->cores, number(s, 1));
+	return true;
+}
+
+static bool do_beat(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || !core->up || core->status.role != IKADA_LEADER)
+		return fail(s, "only a leader has heartbeats");
+	if (core->raft->beat_ns > s->cores->raw_ns)
+		s->cores->raw_ns = core->raft->beat_ns;
+	cores_tick(s->cores, number(s, 1));
+	return true;
+}
+
+static bool do_elapse(struct script *s)
+{
+	s->cores->raw_ns += number(s, 1);
+	return true;
+}
+
+static bool do_tick(struct script *s)
+{
+	if (node(s, 1) != NULL)
+		cores_tick(s->cores, number(s, 1));
+	return true;
+}
+
+static bool do_deliver(struct script *s)
+{
+	return handle(s, DELIVER);
+}
+
+static bool do_drop(struct script *s)
+{
+	return handle(s, DROP);
+}
+
+static bool do_duplicate(struct script *s)
+{
+	return handle(s, DUPLICATE);
+}
+
+/* cut A [B]: the links of A, or the link between A and B. */
+static bool set_cut(struct script *s, bool cut)
+{
+	if (node(s, 1) == NULL || (s->count > 2 && node(s, 2) == NULL))
+		return false;
+	uint64_t a = number(s, 1);
+	for (uint64_t b = 1; b <= s->cores->count; b++)
+		if (s->count == 2 || b == number(s, 2))
+			s->cut[a][b] = s->cut[b][a] = cut;
+	return true;
+}
+
+static bool do_cut(struct script *s)
+{
+	return set_cut(s, true);
+}
+
+static bool do_heal(struct script *s)
+{
+	if (s->count > 1)
+		return set_cut(s, false);
+	memset(s->cut, 0, sizeof s->cut);
+	return true;
+}
+
+static bool do_lost(struct script *s)
+{
+	if (node(s, 1) != NULL && node(s, 2) != NULL)
+		cores_peer_lost(s->cores, number(s, 1), number(s, 2));
+	return true;
+}
+
+static bool do_propose(struct script *s)
+{
+	if (node(s, 1) == NULL)
+		return false;
+	for (size_t i = 2; i < s->count; i++)
+		cores_propose(s->cores, number(s, 1), value_of(s, s->words[i], true), 1);
+	return s->count > 2 || fail(s, "nothing is proposed");
+}
+
+static bool do_read(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || s->read_count == VALUES_MAX)
+		return false;
+	struct named_read *read = &s->reads[s->read_count++];
+	snprintf(read->name, sizeof read->name, "%s", word(s, 2));
+	read->node = number(s, 1);
+	read->id = core->reads;
+	cores_read(s->cores, read->node, 1);
+	return true;
+}
+
+static bool do_durable(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || core->write_count == 0)
+		return fail(s, "nothing waits for that disk");
+	cores_durable(s->cores, number(s, 1), s->count > 2 ? number(s, 2) : SIZE_MAX);
+	return true;
+}
+
+static bool do_crash(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || !core->up)
+		return fail(s, "the node is down");
+	cores_crash(s->cores, number(s, 1), s->count > 2 ? number(s, 2) : 0);
+	return true;
+}
+
+static bool do_restart(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || core->up)
+		return fail(s, "the node is up");
+	cores_boot(s->cores, number(s, 1));
+	return true;
+}
+
+/* inject KIND A B FIELD VALUE... [granted] [rejected] [entries TERMS...]: a message that nobody sent. */
+static bool do_inject(struct script *s)
+{
+	struct core_packet packet = {.m.kind = kind_of(word(s, 1)), .m.from = number(s, 2), .m.to = number(s, 3)};
+	if (packet.m.kind == 0 || node(s, 2) == NULL || node(s, 3) == NULL)
+		return fail(s, "there is no such message");
+	for (size_t at = 4; at < s->count;) {
+		uint64_t *f = field(&packet.m, s->words[at]);
+		if (strcmp(s->words[at], "granted") == 0) {
+			packet.m.granted = true;
+			at++;
+		} else if (strcmp(s->words[at], "rejected") == 0) {
+			packet.m.rejected = true;
+			at++;
+		} else if (strcmp(s->words[at], "entries") == 0) {
+			for (at++; at < s->count; at++)
+				core_log_add(&packet.entries, number(s, at),
+					     1000000 * number(s, at) + packet.m.prev_index + packet.entries.count);
+			packet.m.last_index = packet.m.prev_index + packet.entries.count;
+		} else if (f != NULL) {
+			*f = number(s, at + 1);
+			at += 2;
+		} else {
+			return fail(s, "a message has no field \"%s\"", s->words[at]);
+		}
+	}
+	if (packet.m.kind == IKADA_APPEND && packet.entries.count == 0)
+		packet.m.last_index = packet.m.prev_index;
+	CORES_ROOM(s->cores->packets, s->cores->packet_count, s->cores->packet_room);
+	s->cores->packets[s->cores->packet_count++] = packet;
+	return true;
+}
+
+static bool do_trace(struct script *s)
+{
+	s->tracing = strcmp(word(s, 1), "on") == 0;
+	return s->tracing || strcmp(word(s, 1), "off") == 0 || fail(s, "`trace on` or `trace off`");
+}
+
+/* ---- Expectations ---- */
+
+static bool same(struct script *s, const char *what, uint64_t found, size_t at)
+{
+	uint64_t wanted = number(s, at);
+	return found == wanted || fail(s, "%s is %" PRIu64, what, found);
+}
+
+static bool expect_log(struct script *s, const struct core *core, bool values)
+{
+	struct text found = {0};
+	bool equal = core->log.count == s->count - 3;
+	for (uint64_t i = 0; i < core->log.count; i++) {
+		const struct core_entry *entry = &core->log.entries[i];
+		if (values)
+			text_add(&found, " %s", entry->value == 0		 ? "-"
+						: entry->value <= s->value_count ? s->values[entry->value - 1]
+										 : "?");
+		else
+			text_add(&found, " %" PRIu64, entry->term);
+		if (equal)
+			equal = values ? entry->value == value_of(s, s->words[3 + i], false)
+				       : entry->term == number(s, 3 + i);
+	}
+	if (!equal)
+		fail(s, "the log is%s", found.size == 0 ? " empty" : found.bytes);
+	free(found.bytes);
+	return equal;
+}
+
+static bool expect_peer(struct script *s, const char *what)
+{
+	struct core *core = node(s, 2);
+	struct core *other = node(s, 3);
+	if (core == NULL || other == NULL || core->status.role != IKADA_LEADER)
+		return fail(s, "only a leader knows that");
+	uint64_t id = number(s, 3);
+	for (uint32_t i = 0; i < core->status.peer_count; i++) {
+		if (core->status.peers[i].id != id)
+			continue;
+		if (strcmp(what, "match") == 0)
+			return same(s, "match", core->status.peers[i].match_index, 4);
+		if (strcmp(what, "next") == 0)
+			return same(s, "next", core->status.peers[i].next_index, 4);
+		bool probing = strcmp(what, "probing") == 0;
+		return core->status.peers[i].probing == probing ||
+		       fail(s, "the peer is %s", probing ? "streamed to" : "probed");
+	}
+	return fail(s, "a leader is not its own peer");
+}
+
+/* expect message A B KIND [granted|refused] [FIELD VALUE]...: the first one queued. */
+static bool expect_message(struct script *s)
+{
+	size_t at = find(s, 2, 0);
+	if (kind_of(word(s, 4)) == 0 || at == SIZE_MAX)
+		return fail(s, "there is no such message");
+	struct ikada_message m = s->cores->packets[at].m;
+	for (size_t i = 5; i < s->count;) {
+		const char *w = s->words[i];
+		uint64_t *f = field(&m, w);
+		bool flag = strcmp(w, "rejected") == 0 ? m.rejected : strcmp(w, "granted") == 0 ? m.granted : !m.granted;
+		if (strcmp(w, "rejected") == 0 || strcmp(w, "granted") == 0 || strcmp(w, "refused") == 0) {
+			if (!flag)
+				return fail(s, "it is not %s", w);
+			i++;
+		} else if (f == NULL) {
+			return fail(s, "a message has no field \"%s\"", w);
+		} else {
+			if (!same(s, w, *f, i + 1))
+				return false;
+			i += 2;
+		}
+	}
+	return true;
+}
+
+/* expect queue A B KINDS...: exactly these, in this order; none: no message. */
+static bool expect_queue(struct script *s)
+{
+	size_t count = s->count;
+	bool equal = true;
+	struct text found = {0};
+	size_t wanted = count == 5 && strcmp(s->words[4], "none") == 0 ? 5 : 4;
+	s->count = 4; /* The kinds are not a pattern. */
+	for (size_t at = find(s, 2, 0); at != SIZE_MAX; at = find(s, 2, at + 1)) {
+		const char *kind = kind_names[s->cores->packets[at].m.kind];
+		text_add(&found, " %s", kind);
+		equal &= wanted < count && strcmp(s->words[wanted], kind) == 0;
+		wanted++;
+	}
+	s->count = count;
+	if (!equal || wanted != count)
+		fail(s, "queued:%s", found.size == 0 ? " nothing" : found.bytes);
+	free(found.bytes);
+	return s->error[0] == 0;
+}
+
+static bool expect_read(struct script *s)
+{
+	for (size_t i = s->read_count; i > 0; i--) {
+		const struct named_read *read = &s->reads[i - 1];
+		if (strcmp(read->name, word(s, 2)) != 0)
+			continue;
+		uint64_t index = s->cores->core[read->node].read_index[read->id];
+		if (strcmp(word(s, 3), "waits") == 0)
+			return index == CORES_READ_WAITS || fail(s, "it is answered");
+		if (strcmp(word(s, 3), "refused") == 0)
+			return index == CORES_READ_REFUSED || fail(s, "it is not refused");
+		if (index == CORES_READ_WAITS || index == CORES_READ_REFUSED)
+			return fail(s, "it %s", index == CORES_READ_WAITS ? "waits" : "is refused");
+		return same(s, "the index", index, 4);
+	}
+	return fail(s, "nobody asked for \"%s\"", word(s, 2));
+}
+
+static bool expect_refused(struct script *s)
+{
+	uint64_t value = value_of(s, word(s, 2), false);
+	for (uint64_t i = 0; i < s->cores->refused.count; i++)
+		if (s->cores->refused.entries[i].value == value)
+			return true;
+	return fail(s, "it was not refused");
+}
+
+static bool do_expect(struct script *s)
+{
+	const char *what = word(s, 1);
+	if (strcmp(what, "quiet") == 0)
+		return s->cores->packet_count == 0 || fail(s, "%zu messages are queued", s->cores->packet_count);
+	if (strcmp(what, "queue") == 0)
+		return expect_queue(s);
+	if (strcmp(what, "message") == 0)
+		return expect_message(s);
+	if (strcmp(what, "read") == 0)
+		return expect_read(s);
+	if (strcmp(what, "refused") == 0)
+		return expect_refused(s);
+	if (strcmp(what, "match") == 0 || strcmp(what, "next") == 0 || strcmp(what, "probing") == 0 ||
+	    strcmp(what, "streaming") == 0)
+		return expect_peer(s, what);
+	struct core *core = node(s, 2);
+	if (core == NULL)
+		return false;
+	const struct ikada_raft_status *status = &core->status;
+	if (strcmp(what, "role") == 0)
+		return strcmp(role_names[status->role], word(s, 3)) == 0 ||
+		       fail(s, "the role is %s", role_names[status->role]);
+	if (strcmp(what, "log") == 0 || strcmp(what, "values") == 0)
+		return expect_log(s, core, *what == 'v');
+	if (strcmp(what, "term") == 0)
+		return same(s, what, status->term, 3);
+	if (strcmp(what, "vote") == 0)
+		return same(s, what, status->vote, 3);
+	if (strcmp(what, "leader") == 0)
+		return same(s, what, status->leader, 3);
+	if (strcmp(what, "commit") == 0)
+		return same(s, what, status->commit, 3);
+	if (strcmp(what, "durable") == 0)
+		return same(s, what, status->durable_index, 3);
+	return fail(s, "there is nothing called \"%s\" to expect", what);
+}
+
+/* ---- Files ---- */
+
+struct command {
+	const char *name;
+	bool (*run)(struct script *s);
+};
+
+static const struct command commands[] = {
+	{"nodes", do_nodes},	 {"auto", do_auto},	  {"manual", do_manual},   {"disk", do_disk},
+	{"timeout", do_timeout}, {"beat", do_beat},	  {"elapse", do_elapse},   {"tick", do_tick},
+	{"deliver", do_deliver}, {"drop", do_drop},	  {"duplicate", do_duplicate}, {"cut", do_cut},
+	{"heal", do_heal},	 {"lost", do_lost},	  {"propose", do_propose}, {"read", do_read},
+	{"durable", do_durable}, {"crash", do_crash},	  {"restart", do_restart}, {"inject", do_inject},
+	{"trace", do_trace},	 {"batch", do_batch},	  {"expect", do_expect},
+};
+
+static bool run_command(struct script *s, char *line)
+{
+	s->count = 0;
+	for (char *w = strtok(line, " \t"); w != NULL; w = strtok(NULL, " \t")) {
+		if (s->count == WORDS_MAX)
+			return fail(s, "more than %d words", WORDS_MAX);
+		s->words[s->count++] = w;
+	}
+	if (s->count == 0)
+		return true;
+	if (s->cores == NULL && strcmp(s->words[0], "nodes") != 0)
+		return fail(s, "the first command is `nodes`");
+	for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+		if (strcmp(commands[i].name, s->words[0]) != 0)
+			continue;
+		bool ok = commands[i].run(s);
+		if (ok && commands[i].run != do_expect)
+			settle(s);
+		if (s->cores != NULL && s->cores->broken[0] != 0)
+			return fail(s, "%s", s->cores->broken);
+		return (ok && s->error[0] == 0) || fail(s, "the command failed");
+	}
+	return fail(s, "there is no command \"%s\"", s->words[0]);
+}
+
+/* Compares the trace of the last command with the lines that stand below it, which end at `lines`. */
+static bool end_trace(struct script *s, const struct text *lines, bool rewrite)
+{
+	bool equal = lines->size == s->trace.size &&
+		     (lines->size == 0 || memcmp(lines->bytes, s->trace.bytes, lines->size) == 0);
+	if (!equal && !rewrite)
+		fail(s, "the trace of the command above is\n%s", s->trace.size == 0 ? "| (nothing)" : s->trace.bytes);
+	if (s->trace.size > 0)
+		text_add(&s->written, "%s", s->trace.bytes);
+	s->trace.size = 0;
+	return equal || rewrite;
+}
+
+static bool run_lines(struct script *s, FILE *file, bool rewrite)
+{
+	char line[LINE_MAX_BYTES];
+	struct text lines = {0};
+	bool prose = false;
+	bool ok = true;
+	while (ok && fgets(line, sizeof line, file) != NULL) {
+		s->line++;
+		if (line[0] == '|') {
+			text_add(&lines, "%s", line);
+			continue;
+		}
+		ok = end_trace(s, &lines, rewrite);
+		lines.size = 0;
+		text_add(&s->written, "%s", line);
+		line[strcspn(line, "\n")] = 0;
+		if (line[0] == '#') {
+			prose |= s->cores == NULL;
+			continue;
+		}
+		if (ok && line[strspn(line, " \t")] != 0 && !prose)
+			ok = fail(s, "a script opens with a paragraph of prose");
+		ok = ok && run_command(s, line);
+	}
+	if (ok) {
+		s->line++;
+		ok = end_trace(s, &lines, rewrite);
+	}
+	free(lines.bytes);
+	return ok && (s->cores != NULL || fail(s, "the script does nothing"));
+}
+
+static bool run_file(const char *path, bool rewrite)
+{
+	struct script *s = calloc(1, sizeof *s);
+	s->path = path;
+	FILE *file = fopen(path, "r");
+	bool ok = file != NULL ? run_lines(s, file, rewrite) : fail(s, "cannot be opened");
+	if (file != NULL)
+		fclose(file);
+	if (!ok)
+		printf("%s:%" PRIu32 ": %s\n", path, s->line, s->error);
+	if (ok && rewrite) {
+		file = fopen(path, "w");
+		ok = file != NULL && fwrite(s->written.bytes, 1, s->written.size, file) == s->written.size &&
+		     fclose(file) == 0;
+	}
+	free_cores(s);
+	free(s->trace.bytes);
+	free(s->written.bytes);
+	free(s);
+	return ok;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* All scripts of the directory, in the order of their names. */
+static size_t list(const char *directory, char **paths, size_t room)
+{
+	size_t count = 0;
+	DIR *dir = opendir(directory);
+	for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;) {
+		size_t size = strlen(entry->d_name);
+		if (size < 8 || strcmp(entry->d_name + size - 7, ".script") != 0 || count == room)
+			continue;
+		paths[count] = malloc(strlen(directory) + size + 2);
+		sprintf(paths[count++], "%s/%s", directory, entry->d_name);
+	}
+	if (dir != NULL)
+		closedir(dir);
+	qsort(paths, count, sizeof *paths, by_name);
+	return count;
+}
+
+int main(int argc, char **argv)
+{
+	const char *wanted = getenv("SCRIPTS_REWRITE");
+	bool rewrite = wanted != NULL && strcmp(wanted, "1") == 0;
+	char *paths[1000];
+	size_t count = argc > 1 ? 0 : list("test/scripts", paths, 1000);
+	size_t listed = count;
+	uint32_t passed = 0;
+	for (int i = 1; i < argc && count < 1000; i++)
+		paths[count++] = argv[i];
+	for (size_t i = 0; i < count; i++)
+		passed += run_file(paths[i], rewrite);
+	for (size_t i = 0; i < listed; i++)
+		free(paths[i]);
+	printf("scripts: %" PRIu32 " passed, %zu failed, 0 skipped\n", passed, count - passed);
+	return count > 0 && passed == count ? 0 : 1;
+}
