@@ -113,7 +113,8 @@ asan:
 	$(MAKE) $(ASAN) sim SEEDS=1..20
 	$(MAKE) $(ASAN) integration-basics
 tsan:
-	$(MAKE) $(TSAN) UNIT_LIMIT_S=600 all units
+	$(MAKE) $(TSAN) UNIT_LIMIT_S=900 all units
+	$(MAKE) $(TSAN) integration-basics
 
 .PHONY: test fmt tidy lint bench-store help clean
 test:

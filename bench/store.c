@@ -4,13 +4,13 @@
  *	gcc -O2 -g -std=gnu11 -Iinclude -Isrc -o build/bench-store bench/store.c src/store/[a-z]*.c src/base/[a-z]*.c
  *	build/bench-store [keys]
  *
- * Each line is the median of three rounds. "held" means that a root was held just before, so that each first change of
- * a node copies it.
+ * Each line is the median of three rounds of processor time. "held" means that a root was held just before, so that
+ * each first change of a node copies it.
  */
+#include "store/store.h"
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/rng.h"
-#include "store/store.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,16 +22,28 @@ enum { ROUNDS = 3, KEY_BYTES = 16, VALUE_BYTES = 64 };
 
 struct bench {
 	uint64_t keys;
-	uint32_t *order; /* The keys' numbers, shuffled. */
+	char (*sorted)[KEY_BYTES];
+	char (*shuffled)[KEY_BYTES];
 	struct mem mem;
 	struct store *store;
 	uint64_t sum; /* So that no read is left out by the compiler. */
 };
 
-enum phase { PUT_RANDOM, GET, GET_ABSENT, OVERWRITE, OVERWRITE_HELD, SCAN, DELETE_HALF, PUT_ASCENDING,
-	     GET_ASCENDING, PHASES };
-static const char *const names[PHASES] = {"put, random order", "get",		"get, absent", "overwrite", "overwrite, held",
-				    "scan",		 "delete half", "put, ascending", "get after ascending"};
+enum phase {
+	PUT_RANDOM,
+	GET,
+	GET_ABSENT,
+	OVERWRITE,
+	OVERWRITE_HELD,
+	SCAN,
+	DELETE_HALF,
+	PUT_ASCENDING,
+	GET_ASCENDING,
+	PHASES
+};
+static const char *const names[PHASES] = {"put, random order",	"get",	"get, absent", "overwrite",
+					  "overwrite, held",	"scan", "delete half", "put, ascending",
+					  "get after ascending"};
 
 static uint64_t now_ns(void)
 {
@@ -40,11 +52,19 @@ static uint64_t now_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-static void make_key(char *key, uint64_t n)
+static void make_keys(struct bench *b)
 {
-	memcpy(key, "key:", 4);
-	for (int i = KEY_BYTES - 1; i >= 4; i--, n /= 10)
-		key[i] = (char)('0' + n % 10);
+	b->sorted = mem_alloc(&b->mem, b->keys * KEY_BYTES);
+	b->shuffled = mem_alloc(&b->mem, b->keys * KEY_BYTES);
+	struct rng rng = rng_seed(1);
+	for (uint64_t i = 0; i < b->keys; i++) {
+		char key[KEY_BYTES + 1];
+		snprintf(key, sizeof key, "key:%0*" PRIu64, KEY_BYTES - 4, i % 1000000000000);
+		memcpy(b->sorted[i], key, KEY_BYTES);
+		uint64_t j = rng_below(&rng, i + 1);
+		memcpy(b->shuffled[i], b->shuffled[j], KEY_BYTES);
+		memcpy(b->shuffled[j], key, KEY_BYTES);
+	}
 }
 
 static size_t resident_bytes(void)
@@ -77,9 +97,9 @@ static double run(struct bench *b, enum phase phase)
 	if (phase == SCAN)
 		store_seek(&cursor, b->store, NULL, "", 0);
 	for (uint64_t i = 0; i < calls; i++) {
-		if (phase != SCAN)
-			make_key(key, phase == PUT_ASCENDING ? i : b->order[i]);
-		key[KEY_BYTES - 1] = (char)(key[KEY_BYTES - 1] + (phase == GET_ABSENT ? 10 : 0));
+		memcpy(key, phase == PUT_ASCENDING ? b->sorted[i] : b->shuffled[i], sizeof key);
+		if (phase == GET_ABSENT)
+			key[KEY_BYTES - 1] = 'x';
 		value[0] = (char)i;
 		if (phase == SCAN)
 			b->sum += store_next(&cursor, &slice, &found) ? found.bytes[0] : 0u;
@@ -108,13 +128,7 @@ int main(int argc, char **argv)
 {
 	struct bench b = {.keys = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000};
 	mem_init(&b.mem, false);
-	b.order = mem_alloc(&b.mem, b.keys * sizeof *b.order);
-	struct rng rng = rng_seed(1);
-	for (uint64_t i = 0; i < b.keys; i++) {
-		uint64_t j = rng_below(&rng, i + 1);
-		b.order[i] = b.order[j];
-		b.order[j] = (uint32_t)i;
-	}
+	make_keys(&b);
 	size_t before = resident_bytes(), bytes[PHASES] = {0}, resident = 0;
 	double ns[PHASES][ROUNDS];
 	for (int round = 0; round < ROUNDS; round++) {
@@ -132,6 +146,7 @@ int main(int argc, char **argv)
 	}
 	printf("resident after the first puts: %zu bytes a key\n", resident / b.keys);
 	store_destroy(b.store);
-	mem_free(&b.mem, b.order);
+	mem_free(&b.mem, b.sorted);
+	mem_free(&b.mem, b.shuffled);
 	return b.sum == 0;
 }

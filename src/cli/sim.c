@@ -61,7 +61,8 @@ static void print_totals(const struct totals *t)
 	       " keys; states to judge them %" PRIu64 ", at most %" PRIu64 " for a key\n",
 	       t->history.done, t->history.refused, t->history.unknown, t->history.keys, t->history.states,
 	       t->history.states_max);
-	printf("entries: %" PRIu64 " committed; logs cut %" PRIu64 " times, %" PRIu64 " of them below what was durable\n",
+	printf("entries: %" PRIu64 " committed; logs cut %" PRIu64 " times, %" PRIu64
+	       " of them below what was durable\n",
 	       t->rules.committed, t->rules.truncations, t->rules.truncated_durable);
 	printf("leaders: %" PRIu64 ", %" PRIu64 " began with an uncommitted tail, %" PRIu64
 	       " while another believed to lead; votes %" PRIu64 ", appends rejected %" PRIu64 "\n",
@@ -221,7 +222,8 @@ static void end_job(struct many *many, struct job *job, bool hung)
 	else if (hung)
 		printf("seed %" PRIu64 " failed: no end after %d s\n", job->seed, HUNG_S);
 	else
-		printf("seed %" PRIu64 " failed: ended by signal %d\n", job->seed, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+		printf("seed %" PRIu64 " failed: ended by signal %d\n", job->seed,
+		       WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	if (job->said_size > 0)
 		printf("%.*s%s", (int)job->said_size, job->said, job->said[job->said_size - 1] == '\n' ? "" : "\n");
 	printf("\treproduce: ikada sim --seed %" PRIu64, job->seed);
@@ -365,13 +367,16 @@ int cli_sim(int argc, char **argv)
 		{.name = "seed", .value = "S", .help = "run this one", .number = &seed, .max = UINT64_MAX},
 		{.name = "seeds", .value = "A..B", .help = "run all of these", .text = &seeds},
 		{.name = "jobs", .value = "J", .help = "so many at a time", .number = &jobs, .min = 1, .max = JOBS_MAX},
-		{.name = "nodes", .value = "N", .help = "in each cluster; 0: the seed decides", .number = &nodes,
+		{.name = "nodes",
+		 .value = "N",
+		 .help = "in each cluster; 0: the seed decides",
+		 .number = &nodes,
 		 .max = RULES_NODES_MAX},
 		{.name = "trace", .help = "print each event of the one seed", .on = &trace},
 		{.name = "stop", .help = "end at the first failure", .on = &stop},
 	};
-	int status = flags_parse("runs clusters in a simulated world, with faults.", flags, sizeof flags / sizeof *flags,
-				 argc, argv);
+	int status = flags_parse("runs clusters in a simulated world, with faults.", flags,
+				 sizeof flags / sizeof *flags, argc, argv);
 	if (status != FLAGS_OK)
 		return status;
 	for (int i = 1; i < argc; i++)

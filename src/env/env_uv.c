@@ -229,6 +229,7 @@ static void wake_up(struct env_uv *u)
 		u->env.turn(u->env.turn_context);
 	env_uv_flush(u);
 	env_uv_perform_writes(u);
+	env_uv_linger(u); /* After the sockets: time that this process slept is not held against a peer. */
 	env_uv_reap(u);
 }
 
@@ -237,7 +238,7 @@ void env_uv_run(struct env *env)
 	struct env_uv *u = uv_of(env);
 	u->stopping = false;
 	while (!u->stopping) {
-		bool more = work_at_hand(u, env_uv_linger(u));
+		bool more = work_at_hand(u, env_uv_linger_deadline(u));
 		u->now_known = false;
 		uv_run(&u->loop, more ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 		if (!u->stopping)

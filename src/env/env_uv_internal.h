@@ -113,7 +113,8 @@ void env_uv_stream_opened(struct env_stream *stream); /* Its `watch` is a connec
 void env_uv_stream_failed(struct env_stream *stream, int status);
 void env_uv_tell_failed(struct env_uv *u);
 void env_uv_flush(struct env_uv *u);
-uint64_t env_uv_linger(struct env_uv *u); /* Ends what lingered too long; the next deadline of that kind. */
+uint64_t env_uv_linger_deadline(const struct env_uv *u);
+void env_uv_linger(struct env_uv *u); /* Ends what lingered too long. */
 void env_uv_reap(struct env_uv *u);
 void env_uv_stream_attach(struct env_stream *stream, const struct env_stream_events *events, void *context);
 void env_uv_stream_write(struct env_stream *stream, const void *bytes, size_t size);

@@ -8,8 +8,8 @@
  * A stream ends in one of two ways. It fails: `closed` is told in the next wake-up at the latest, and the pointer is
  * dead when that callback has returned. Or the caller closes it; with `flush` it then lingers: sends what is left, says
  * that it is done, and reads until the other side is done too, because closing a socket with unread bytes resets the
- * connection, and the reset can overtake the last reply. Memory is freed when the wake-up is over, so that a callback
- * may close any stream.
+ * connection, and the reset can overtake the last reply. It gives up LINGER_NS after it last could send something.
+ * Memory is freed when the wake-up is over, so that a callback may close any stream.
  */
 #include "env/env_uv_internal.h"
 
@@ -107,6 +107,14 @@ void env_uv_reap(struct env_uv *u)
 	}
 }
 
+/* A lingering stream is given time from now on. */
+static void linger_on(struct env_stream *stream)
+{
+	stream->linger_until_ns = env_uv_raw(stream->u) + LINGER_NS;
+	list_remove(&stream->at);
+	list_push(&stream->u->lingering, &stream->at);
+}
+
 /* One send. Afterwards the stream may have failed. */
 static void send_output(struct env_stream *stream)
 {
@@ -119,6 +127,8 @@ static void send_output(struct env_stream *stream)
 		}
 		if (n > 0)
 			buf_consume(output, (size_t)n);
+		if (n > 0 && stream->state == STREAM_LINGERING)
+			linger_on(stream);
 	}
 	stream->waited = buf_size(output) > 0;
 	if (stream->state == STREAM_LINGERING && !stream->waited && !stream->shut) {
@@ -193,15 +203,17 @@ static void stream_ready(uv_poll_t *poll, int status, int events)
 		receive(stream);
 }
 
-uint64_t env_uv_linger(struct env_uv *u)
+uint64_t env_uv_linger_deadline(const struct env_uv *u)
 {
-	while (!list_empty(&u->lingering)) {
-		struct env_stream *stream = LIST_OF(u->lingering.next, struct env_stream, at);
-		if (stream->linger_until_ns > env_uv_raw(u))
-			return stream->linger_until_ns;
-		retire(stream, STREAM_DEAD, &u->dead);
-	}
-	return UINT64_MAX;
+	if (list_empty(&u->lingering))
+		return UINT64_MAX;
+	return LIST_OF(u->lingering.next, struct env_stream, at)->linger_until_ns;
+}
+
+void env_uv_linger(struct env_uv *u)
+{
+	while (env_uv_linger_deadline(u) <= env_uv_raw(u))
+		retire(LIST_OF(u->lingering.next, struct env_stream, at), STREAM_DEAD, &u->dead);
 }
 
 void env_uv_stream_attach(struct env_stream *stream, const struct env_stream_events *events, void *context)
@@ -241,9 +253,7 @@ void env_uv_stream_close(struct env_stream *stream, bool flush)
 		return;
 	}
 	stream->state = STREAM_LINGERING;
-	stream->linger_until_ns = env_uv_raw(u) + LINGER_NS;
-	list_remove(&stream->at);
-	list_push(&u->lingering, &stream->at);
+	linger_on(stream);
 	poll_as_needed(stream);
 	if (!stream->waited)
 		mark_dirty(stream);

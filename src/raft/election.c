@@ -18,8 +18,7 @@
 
 void election_restart_timer(struct ikada_raft *raft)
 {
-	raft->timeout_ns =
-		rng_between(&raft->rng, raft->settings.election_min_ns, raft->settings.election_max_ns);
+	raft->timeout_ns = rng_between(&raft->rng, raft->settings.election_min_ns, raft->settings.election_max_ns);
 	raft->election_ns = raft->awake_ns + raft->timeout_ns;
 }
 
@@ -53,9 +52,8 @@ static void ask(struct ikada_raft *raft, struct ikada_effects *effects)
 	raft->ask_ns = raft->awake_ns + raft->settings.heartbeat_ns;
 	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
 		if ((raft->voters & ~raft->votes) >> slot & 1) {
-			struct ikada_message *m =
-				raft_message(raft, effects, candidate ? IKADA_VOTE : IKADA_PREVOTE,
-					     raft->config.members[slot].id);
+			struct ikada_message *m = raft_message(raft, effects, candidate ? IKADA_VOTE : IKADA_PREVOTE,
+							       raft->config.members[slot].id);
 			m->last_index = raft->log.last_index;
 			m->last_term = raft_log_last_term(&raft->log);
 			if (!candidate) {

@@ -3,7 +3,7 @@
  *
  * A peer is streamed to, or probed. To a stream, entries are sent as they come, without waiting for answers, as far as
  * the window of unanswered messages reaches. A rejection ends the stream: then messages without entries look for the
- * place where the logs agree, one at a time, each guided by the conflict that the last one met, and a stream starts there.
+ * place where the logs agree, one at a time, each guided by the conflict that the last one met. There, a stream starts.
  *
  * Nothing waits for ever. Every message names the entry before it, so the peer rejects one that follows a lost one; and
  * at each heartbeat every peer is owed a message, whatever was lost, dropped by the driver, or never answered. Instant

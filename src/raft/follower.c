@@ -2,9 +2,9 @@
  * What a follower accepts from its leader, and what it promises in return (paper, 5.3 and Figure 2).
  *
  * The log is cut only where an entry of the current leader truly conflicts, never at or below the commit index, and
- * never where it was already found to agree with this leader's. The commit index follows the leader's only as far as the
- * log is verified to agree. An acknowledgement covers what is verified *and* durable; the answer to a message therefore
- * speaks of what was durable before, and what the message brought is acknowledged when its ticket is durable.
+ * never where it was already found to agree with this leader's. The commit index follows the leader's only as far as
+ * the log is verified to agree. An acknowledgement covers what is verified *and* durable; the answer to a message
+ * therefore speaks of what was durable before, and what it brought is acknowledged when its ticket is durable.
  */
 #include "raft/raft_internal.h"
 

@@ -4,9 +4,9 @@
  * Runs ascend strictly in index and in term; adjacent runs differ in term.
  *
  * Durability (the design's one rule). Entries above durable_index carry the ticket of the step that appended them last,
- * as tags: a tag reaches from its `first` to the next tag's, or to the end. Cutting the log drops tags, and a ticket that
- * becomes durable later no longer finds them: so entry 5 of term 1 may be written, replaced, and written again, and only
- * its last writing counts. Index and term are never asked.
+ * as tags: a tag reaches from its `first` to the next tag's, or to the end. Cutting the log drops tags, and a ticket
+ * that becomes durable later no longer finds them: so entry 5 of term 1 may be written, replaced, and written again,
+ * and only its last writing counts. Index and term are never asked.
  *
  * Invariant: tags cover exactly durable_index + 1 .. last_index and ascend strictly in `first` and in `ticket`.
  * A full table of tags is halved by joining neighbours under the later ticket, which is late but never early.
@@ -50,7 +50,7 @@ static inline uint64_t raft_log_last_term(const struct raft_log *log)
 	return raft_log_term(log, log->last_index);
 }
 
-/* The first and the last entry of the run that holds `index`, base_index <= index <= last_index; the base stands alone. */
+/* The first and the last entry of the run that holds an index the log has; the base stands alone. */
 uint64_t raft_log_run_first(const struct raft_log *log, uint64_t index);
 uint64_t raft_log_run_last(const struct raft_log *log, uint64_t index);
 

@@ -10,7 +10,7 @@
 
 #include "ikada/raft.h"
 
-uint32_t quorum_count(uint32_t set);			/* Members of a set. */
+uint32_t quorum_count(uint32_t set);			 /* Members of a set. */
 bool quorum_reached(uint32_t voters, uint32_t agreeing); /* Does a majority of `voters` agree? Others do not count. */
 
 /* The largest value that a majority of `voters` has reached; values[slot] is that of a slot. Empty: UINT64_MAX. */

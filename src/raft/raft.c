@@ -1,6 +1,6 @@
 /*
- * The core's entry points: size, init, step, deadline, status. Dispatches events, judges messages before anybody acts on
- * them, and owns the durable pair (term, vote), the tickets, and the frame of the effects.
+ * The core's entry points: size, init, step, deadline, status. Dispatches events, judges messages before anybody acts
+ * on them, and owns the durable pair (term, vote), the tickets, and the frame of the effects.
  *
  * A message that cannot come from a correct member is ignored as a whole, before it changes anything. A message of a
  * higher term moves this member there first, except where stickiness forbids (election.c); one of a lower term is

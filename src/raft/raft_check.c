@@ -37,7 +37,8 @@ static const char *check_log(const struct raft_log *log, const struct ikada_raft
 	     "the durable index lies within the log");
 	RULE((log->tag_count == 0) == (log->durable_index == log->last_index),
 	     "exactly what is not durable carries a ticket");
-	RULE(log->tag_count <= LOG_TAGS && log->run_count <= log->run_limit, "the tables of the log hold what they can");
+	RULE(log->tag_count <= LOG_TAGS && log->run_count <= log->run_limit,
+	     "the tables of the log hold what they can");
 	if (log->tag_count > 1)
 		RULE(log->tags[log->tag_count - 2].first < log->tags[log->tag_count - 1].first &&
 			     log->tags[log->tag_count - 2].ticket < log->tags[log->tag_count - 1].ticket,
@@ -48,8 +49,9 @@ static const char *check_log(const struct raft_log *log, const struct ikada_raft
 		RULE(log->tags[log->tag_count - 1].ticket <= raft->ticket, "no entry carries a ticket not yet given");
 		RULE(log->tags[log->tag_count - 1].first <= log->last_index, "no ticket is carried beyond the log");
 	}
-	RULE(log->last_index == log->base_index ? log->run_count == 0
-						: log->run_count > 0 && raft_log_runs(log)[0].first == log->base_index + 1,
+	RULE(log->last_index == log->base_index
+		     ? log->run_count == 0
+		     : log->run_count > 0 && raft_log_runs(log)[0].first == log->base_index + 1,
 	     "runs cover the log");
 	RULE(raft_log_last_term(log) <= raft->term, "no entry has a term beyond the current one");
 	return NULL;
@@ -136,7 +138,8 @@ static const char *check_append(const struct change *c)
 	const struct ikada_effects *e = c->effects;
 	RULE(a->base_index == b->base_index && a->base_term == b->base_term, "the start of the log stays");
 	if (e->append == IKADA_APPEND_NONE) {
-		RULE(a->last_index == b->last_index && a->run_count == b->run_count, "the log changes by an effect only");
+		RULE(a->last_index == b->last_index && a->run_count == b->run_count,
+		     "the log changes by an effect only");
 		RULE(a->durable_index >= b->durable_index, "what is durable stays durable");
 		return NULL;
 	}
@@ -155,7 +158,8 @@ static const char *check_append(const struct change *c)
 	for (uint32_t i = a->run_count - 1; i > 0 && runs[i].first >= e->append_first; i--)
 		RULE(runs[i].first > runs[i - 1].first && runs[i].term > runs[i - 1].term, "runs ascend");
 	if (e->append == IKADA_APPEND_RECEIVED) {
-		RULE(received(c, IKADA_APPEND) && c->in->term == c->after->term, "entries come from the current leader");
+		RULE(received(c, IKADA_APPEND) && c->in->term == c->after->term,
+		     "entries come from the current leader");
 		RULE(e->append_first > c->in->prev_index && e->append_last <= c->in->last_index,
 		     "what is appended was received");
 		RULE(e->append_first > b->last_index ||
@@ -171,9 +175,11 @@ static const char *check_append(const struct change *c)
 	     "a leader stamps the term it won");
 	RULE(raft_log_runs(a)[a->run_count - 1].first <= e->append_first, "a leader's entries are of one term");
 	if (e->append == IKADA_APPEND_NOOP)
-		RULE(c->before->role != IKADA_LEADER && e->append_last == e->append_first, "a term opens with one no-op");
+		RULE(c->before->role != IKADA_LEADER && e->append_last == e->append_first,
+		     "a term opens with one no-op");
 	else
-		RULE(c->event->kind == IKADA_PROPOSE && c->before->role == IKADA_LEADER, "what is proposed is appended");
+		RULE(c->event->kind == IKADA_PROPOSE && c->before->role == IKADA_LEADER,
+		     "what is proposed is appended");
 	return NULL;
 }
 
@@ -205,8 +211,8 @@ static const char *check_role_change(const struct change *c)
 		RULE(b->role == IKADA_CANDIDATE || a->config.count == 1, "a leader was a candidate");
 		RULE(b->term == a->term, "a leader leads the term it campaigned in");
 		RULE(majority(a, quorum_count(a->votes)), "a leader has the votes of a majority");
-		RULE((a->votes & ~b->votes) == 0 || (received(c, IKADA_VOTE_REPLY) && c->in->granted &&
-						     c->in->term == a->term),
+		RULE((a->votes & ~b->votes) == 0 ||
+			     (received(c, IKADA_VOTE_REPLY) && c->in->granted && c->in->term == a->term),
 		     "a vote counts in its own term");
 	}
 	if (a->role == IKADA_CANDIDATE && b->term != a->term) {
@@ -214,7 +220,8 @@ static const char *check_role_change(const struct change *c)
 		RULE(b->role == IKADA_PRECANDIDATE || a->config.count == 1, "a candidate was a precandidate");
 		RULE(a->votes == 1u << a->self, "a candidate starts with its own vote");
 		uint32_t asked = b->votes | (c->in == NULL ? 0 : 1u << raft_slot(a, c->in->from));
-		RULE(a->config.count == 1 || majority(a, quorum_count(asked)), "a candidate has a majority's pre-votes");
+		RULE(a->config.count == 1 || majority(a, quorum_count(asked)),
+		     "a candidate has a majority's pre-votes");
 	}
 	if (a->role != IKADA_LEADER || b->role != IKADA_LEADER)
 		return NULL;
@@ -223,9 +230,8 @@ static const char *check_role_change(const struct change *c)
 		uint64_t id = a->config.members[slot].id;
 		uint64_t match = a->peers[slot].match_index;
 		RULE(match >= b->peers[slot].match_index, "a match index never falls within a term");
-		RULE(match == b->peers[slot].match_index ||
-			     (received(c, IKADA_APPEND_REPLY) && c->in->from == id && c->in->term == a->term &&
-			      c->in->match_index == match),
+		RULE(match == b->peers[slot].match_index || (received(c, IKADA_APPEND_REPLY) && c->in->from == id &&
+							     c->in->term == a->term && c->in->match_index == match),
 		     "a match index is what the peer acknowledged in this term");
 		RULE(a->peers[slot].acked_round == b->peers[slot].acked_round ||
 			     (received(c, IKADA_APPEND_REPLY) && c->in->from == id && c->in->term == a->term),
@@ -278,7 +284,8 @@ static const char *check_reply(const struct change *c, const struct ikada_messag
 	}
 	if (m->kind == IKADA_VOTE_REPLY) {
 		RULE(received(c, IKADA_VOTE) && c->in->from == m->to, "an answer goes to who asked");
-		RULE(!m->granted || (a->vote == m->to && c->in->term == a->term), "a granted vote is the member's vote");
+		RULE(!m->granted || (a->vote == m->to && c->in->term == a->term),
+		     "a granted vote is the member's vote");
 		RULE(!m->granted || at_least_as_new(a, c->in), "a vote goes to an up-to-date log only");
 		return NULL;
 	}
@@ -354,8 +361,7 @@ static const char *check_refusals(const struct change *c)
 		RULE(appended == 0 && e->refused_proposals.count == 0, "only proposals are appended or refused");
 	} else {
 		RULE(appended + e->refused_proposals.count == c->event->count, "each proposal is appended or refused");
-		RULE(e->refused_proposals.count == 0 ||
-			     e->refused_proposals.first_id == c->event->first_id + appended,
+		RULE(e->refused_proposals.count == 0 || e->refused_proposals.first_id == c->event->first_id + appended,
 		     "a prefix of the proposals is appended");
 	}
 	uint64_t queued[2] = {0, 0};
@@ -385,8 +391,8 @@ static const char *check_report(const struct change *c)
 	return NULL;
 }
 
-const char *raft_check(const struct ikada_raft *before, const struct ikada_raft *after,
-		       const struct ikada_event *event, const struct ikada_effects *effects)
+const char *raft_check(const struct ikada_raft *before, const struct ikada_raft *after, const struct ikada_event *event,
+		       const struct ikada_effects *effects)
 {
 	const struct change c = {
 		.before = before,
@@ -396,7 +402,7 @@ const char *raft_check(const struct ikada_raft *before, const struct ikada_raft 
 		.effects = effects,
 	};
 	static const char *(*const changes[])(const struct change *) = {
-		check_hard,   check_append, check_commit,   check_role_change,
+		check_hard,	check_append, check_commit,   check_role_change,
 		check_messages, check_grant,  check_refusals, check_report,
 	};
 	const char *broken = check_log(&after->log, after);

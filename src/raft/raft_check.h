@@ -14,7 +14,7 @@
  * `before` is a copy of the core's bytes (ikada_raft_size of them, aligned as the core) from before the step that made
  * `after` and `effects` of `event`. Returns NULL, or the sentence of the rule that was broken.
  */
-const char *raft_check(const struct ikada_raft *before, const struct ikada_raft *after,
-		       const struct ikada_event *event, const struct ikada_effects *effects);
+const char *raft_check(const struct ikada_raft *before, const struct ikada_raft *after, const struct ikada_event *event,
+		       const struct ikada_effects *effects);
 
 #endif

@@ -87,10 +87,10 @@ struct ikada_raft {
 	uint32_t votes;		 /* Set of slots that granted, in this (pre-)campaign. */
 
 	/* Leading. */
-	uint64_t lead_ns;     /* Raw: when this term's leadership began. */
-	uint64_t lead_index;  /* The no-op that opened it. */
-	uint64_t beat_ns;     /* Raw: when everybody is sent a message next. */
-	uint64_t round;	      /* The last one started; goes on from term to term. */
+	uint64_t lead_ns;    /* Raw: when this term's leadership began. */
+	uint64_t lead_index; /* The no-op that opened it. */
+	uint64_t beat_ns;    /* Raw: when everybody is sent a message next. */
+	uint64_t round;	     /* The last one started; goes on from term to term. */
 	struct peer peers[IKADA_MEMBERS_MAX];
 	struct reads reads;
 

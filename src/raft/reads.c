@@ -3,7 +3,7 @@
  *
  * A read waits until an entry of the leader's term is committed; then a round starts, which notes the commit index; the
  * read is granted that index when a majority has echoed the round, or a later one, in this term. A round is asked only
- * after the reads it serves have come, and its number is never used again, so an old echo proves nothing for a new read.
+ * after the reads it serves have come, and its number is never used again: an old echo proves nothing for a new read.
  * Reads that come while READ_ROUNDS rounds are under way wait together for the next.
  */
 #include "raft/raft_internal.h"

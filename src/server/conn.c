@@ -32,6 +32,7 @@ struct call {
 	struct ikada_request request;
 	size_t bytes;
 	bool ended;
+	bool silent;	  /* The reply is not wanted. */
 	struct buf reply; /* When it ended before its turn. */
 };
 
@@ -55,6 +56,7 @@ static struct call *add_call(struct conn *conn, size_t bytes)
 	call->conn = conn;
 	call->bytes = bytes;
 	call->ended = false;
+	call->silent = false;
 	list_push(&conn->calls, &call->at);
 	conn->call_count++;
 	conn->call_bytes += bytes;
@@ -80,15 +82,25 @@ static void drop_call(struct call *call)
 
 static void say(struct conn *conn, const uint8_t *bytes, size_t size)
 {
-	if (size > 0)
-		conn->server->env->ops->stream_write(conn->stream, bytes, size);
+	if (size == 0)
+		return;
+	conn->server->total_output_bytes += size;
+	conn->server->env->ops->stream_write(conn->stream, bytes, size);
+}
+
+/* Whether the client has said that it does not want the reply to the request under way. */
+static bool is_silent(const struct conn *conn)
+{
+	return conn->silent || conn->unwanted > 0;
 }
 
 /* Sends what server->reply holds, in its turn. */
 static void say_in_turn(struct conn *conn)
 {
 	struct buf *reply = &conn->server->reply;
-	if (list_empty(&conn->calls)) {
+	if (is_silent(conn)) {
+		/* Not at all. */
+	} else if (list_empty(&conn->calls)) {
 		say(conn, buf_at(reply), buf_size(reply));
 	} else {
 		struct call *call = add_call(conn, buf_size(reply));
@@ -120,9 +132,12 @@ static void start_write(struct conn *conn, const struct command *command, const 
 	struct server *server = conn->server;
 	machine_encode(&server->encoded, command, request);
 	size_t size = buf_size(&server->encoded);
-	bool value = (command->flags & COMMAND_VALUES) && request->count > 3;
+	int least = command->about.arity < 0 ? -command->about.arity : command->about.arity;
+	bool more = request->count > (uint32_t)least;
+	bool value = (command->flags & COMMAND_VALUE) || ((command->flags & COMMAND_VALUE_IF_MORE) && more);
 	struct call *call = add_call(conn, size + (value ? VALUE_REPLY_BYTES : 0));
-	ikada_node_propose(server->node, &call->request, buf_at(&server->encoded), size, 0);
+	call->silent = is_silent(conn);
+	ikada_node_propose(server->node, &call->request, buf_at(&server->encoded), size, conn->protocol);
 	buf_consume(&server->encoded, size);
 }
 
@@ -156,6 +171,8 @@ static void write_done(struct ikada_request *request, enum ikada_outcome outcome
 		reply = buf_at(error);
 		size = buf_size(error);
 	}
+	if (call->silent)
+		size = 0;
 	call->ended = true;
 	if (conn->calls.next == &call->at) {
 		say(conn, reply, size);
@@ -195,7 +212,7 @@ static void start_reads(struct conn *conn)
 	conn->reading = true;
 	conn->wait = WAIT_READS;
 	conn->read.done = read_done;
-	ikada_node_read(conn->server->node, &conn->read, buf_at(&conn->reads), buf_size(&conn->reads), 0);
+	ikada_node_read(conn->server->node, &conn->read, buf_at(&conn->reads), buf_size(&conn->reads), conn->protocol);
 }
 
 /* ---- Requests ---- */
@@ -215,6 +232,8 @@ static enum conn_wait take_command(struct conn *conn, const struct command *comm
 		start_write(conn, command, request);
 		return WAIT_NOTHING;
 	}
+	if (is_silent(conn))
+		return WAIT_NOTHING; /* It would change nothing, and nobody would hear of it. */
 	if (!list_empty(&conn->calls))
 		return WAIT_CALLS;
 	if (conn->read_count == READS_MAX || buf_size(&conn->reads) >= READ_BYTES_MAX)
@@ -269,6 +288,8 @@ static bool take_next(struct conn *conn)
 	}
 	resp_consume(&conn->parser, &conn->in);
 	conn->server->total_requests++;
+	if (conn->unwanted > 0)
+		conn->unwanted--;
 	return true;
 }
 
@@ -294,6 +315,8 @@ static enum conn_wait busy_with(struct conn *conn)
  */
 static void proceed(struct conn *conn)
 {
+	if (conn->killed)
+		return;
 	do
 		conn->wait = busy_with(conn);
 	while (conn->wait == WAIT_NOTHING && take_next(conn));
@@ -325,7 +348,9 @@ bool conns_unstall(struct server *server)
 	while (!list_empty(&all)) {
 		struct conn *conn = LIST_OF(all.next, struct conn, stalled);
 		list_remove(&conn->stalled);
-		if (!conn->stall_seen) {
+		if (conn->killed) {
+			conn_close(conn, false);
+		} else if (!conn->stall_seen) {
 			conn->stall_seen = true;
 			list_push(&server->stalled, &conn->stalled);
 		} else if (conn->wait == WAIT_OUTPUT &&
@@ -341,6 +366,10 @@ bool conns_unstall(struct server *server)
 static void received(void *context, const uint8_t *bytes, size_t size)
 {
 	struct conn *conn = context;
+	if (conn->killed)
+		return;
+	conn->heard_ns = conn->server->env->ops->raw_ns(conn->server->env);
+	conn->server->total_input_bytes += size;
 	buf_add(&conn->in, bytes, size);
 	if (conn->wait == WAIT_NOTHING || buf_size(&conn->in) >= INPUT_BYTES_MAX)
 		proceed(conn);
@@ -386,6 +415,13 @@ void conn_close(struct conn *conn, bool flush)
 	release(conn);
 }
 
+void conn_kill(struct conn *conn)
+{
+	conn->killed = true;
+	list_remove(&conn->stalled);
+	list_push(&conn->server->stalled, &conn->stalled);
+}
+
 void conn_accept(struct server *server, struct env_stream *stream)
 {
 	static const struct env_stream_events events = {NULL, received, drained, closed};
@@ -401,6 +437,8 @@ void conn_accept(struct server *server, struct env_stream *stream)
 	conn->server = server;
 	conn->stream = stream;
 	conn->id = ++server->next_conn_id;
+	conn->protocol = RESP_2;
+	conn->opened_ns = conn->heard_ns = ops->raw_ns(server->env);
 	list_init(&conn->at);
 	list_init(&conn->calls);
 	list_init(&conn->stalled);

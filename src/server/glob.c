@@ -13,9 +13,9 @@ static uint8_t lower(uint8_t c, bool ignore_case)
 static bool class_has(struct slice p, size_t *at, uint8_t c, bool ignore_case)
 {
 	size_t i = *at + 1;
-	bool not = i < p.size && p.bytes[i] == '^';
+	bool negated = i < p.size && p.bytes[i] == '^';
 	bool found = false;
-	if (not)
+	if (negated)
 		i++;
 	for (; i < p.size && p.bytes[i] != ']'; i++) {
 		if (p.bytes[i] == '\\' && i + 1 < p.size)
@@ -29,7 +29,7 @@ static bool class_has(struct slice p, size_t *at, uint8_t c, bool ignore_case)
 		found |= low <= high ? c >= low && c <= high : c >= high && c <= low;
 	}
 	*at = i < p.size ? i + 1 : i;
-	return found != not;
+	return found != negated;
 }
 
 /* Whether the element of the pattern at *at, no '*', takes the character; *at moves behind it. */

@@ -41,6 +41,21 @@ uint64_t keyspace_count(const struct keyspace *k)
 	return store_count(k->store);
 }
 
+void keyspace_seek(const struct keyspace *k, struct store_cursor *cursor)
+{
+	static const uint8_t first = KEYSPACE_STRING;
+	store_seek(cursor, k->store, NULL, &first, sizeof first);
+}
+
+bool keyspace_next(struct store_cursor *cursor, struct slice *key)
+{
+	struct store_slice found, value;
+	if (!store_next(cursor, &found, &value) || found.bytes[0] != KEYSPACE_STRING)
+		return false;
+	*key = (struct slice){found.bytes + 1, found.size - 1};
+	return true;
+}
+
 void keyspace_clear(struct keyspace *k)
 {
 	store_clear(k->store);

@@ -30,6 +30,9 @@ bool keyspace_has(struct keyspace *keyspace, struct slice key);
 void keyspace_put(struct keyspace *keyspace, struct slice key, struct slice value);
 bool keyspace_delete(struct keyspace *keyspace, struct slice key); /* True: it was there. */
 uint64_t keyspace_count(const struct keyspace *keyspace);
+/* All keys, in their order: from the first one on; invalid after a change. */
+void keyspace_seek(const struct keyspace *keyspace, struct store_cursor *cursor);
+bool keyspace_next(struct store_cursor *cursor, struct slice *key);
 void keyspace_clear(struct keyspace *keyspace);
 
 #endif

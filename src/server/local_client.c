@@ -1,9 +1,24 @@
-/* HELLO and CLIENT: who is there, and which protocol is spoken. */
+/* CLIENT: what a connection says and asks about itself and the others. */
 #include "server/local.h"
 
-#include <string.h>
+#include <inttypes.h>
 
-enum { NAME_BYTES_MAX = 512 };
+enum {
+	NAME_BYTES_MAX = 512,
+	IDS_MAX = 100, /* That may be asked about at once. */
+};
+#define NS_PER_S ((uint64_t)1000000000)
+
+void client_reset(struct conn *conn)
+{
+	mem_free(conn->server->mem, conn->name);
+	conn->name = NULL;
+	conn->protocol = RESP_2;
+	conn->silent = false;
+	conn->unwanted = 0;
+}
+
+/* ---- Names ---- */
 
 /* As Redis has it: printable, no spaces. */
 static bool is_plain(struct slice text)
@@ -14,7 +29,7 @@ static bool is_plain(struct slice text)
 	return true;
 }
 
-static bool set_name(struct conn *conn, struct slice name, struct buf *reply)
+bool client_name_fits(struct slice name, struct buf *reply)
 {
 	if (!is_plain(name)) {
 		resp_put_error(reply, "ERR Client names cannot contain spaces, newlines or special characters.");
@@ -24,65 +39,44 @@ static bool set_name(struct conn *conn, struct slice name, struct buf *reply)
 		resp_put_error(reply, "ERR Client names cannot be longer than %d bytes.", NAME_BYTES_MAX);
 		return false;
 	}
-	mem_free(conn->server->mem, conn->name);
-	conn->name = NULL;
-	if (name.size == 0)
-		return true;
-	conn->name = mem_zero(conn->server->mem, name.size + 1);
-	memcpy(conn->name, name.bytes, name.size);
 	return true;
 }
 
-static void put_hello(struct conn *conn, struct buf *reply)
+void client_set_name(struct conn *conn, struct slice name)
 {
-	resp_put_array(reply, 14);
-	resp_put_text(reply, "server");
-	resp_put_text(reply, "ikada");
-	resp_put_text(reply, "version");
-	resp_put_text(reply, IKADA_VERSION);
-	resp_put_text(reply, "proto");
-	resp_put_integer(reply, 2);
-	resp_put_text(reply, "id");
-	resp_put_integer(reply, (int64_t)conn->id);
-	resp_put_text(reply, "mode");
-	resp_put_text(reply, "standalone");
-	resp_put_text(reply, "role");
-	resp_put_text(reply, "master");
-	resp_put_text(reply, "modules");
-	resp_put_array(reply, 0);
+	mem_free(conn->server->mem, conn->name);
+	conn->name = NULL;
+	if (name.size == 0)
+		return;
+	conn->name = mem_zero(conn->server->mem, name.size + 1);
+	memcpy(conn->name, name.bytes, name.size);
 }
 
-void hello_run(struct conn *conn, const struct request *request, struct buf *reply)
+static void setname_run(struct conn *conn, const struct request *request, struct buf *reply)
 {
-	int64_t version = 2;
-	if (request->count > 1 && !slice_integer(request_arg(request, 1), &version)) {
-		resp_put_error(reply, "ERR Protocol version is not an integer or out of range");
+	if (!client_name_fits(request_arg(request, 2), reply))
 		return;
-	}
-	if (version != 2) {
-		resp_put_error(reply, "NOPROTO unsupported protocol version");
-		return;
-	}
-	for (uint32_t i = 2; i < request->count; i += 2) {
-		struct slice option = request_arg(request, i);
-		if (!slice_is(option, "setname") || i + 1 == request->count) {
-			resp_put_error(reply, "ERR Syntax error in HELLO option '%.*s'",
-				       option.size < 128 ? (int)option.size : 128, (const char *)option.bytes);
-			return;
-		}
-		if (!set_name(conn, request_arg(request, i + 1), reply))
-			return;
-	}
-	put_hello(conn, reply);
+	client_set_name(conn, request_arg(request, 2));
+	resp_put_status(reply, "OK");
+}
+
+static void getname_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	(void)request;
+	if (conn->name == NULL)
+		resp_put_null(reply, conn->protocol);
+	else
+		resp_put_text(reply, conn->name);
 }
 
 /* What a client library says about itself is checked, and not kept. */
-static void set_info(const struct request *request, struct buf *reply)
+static void setinfo_run(struct conn *conn, const struct request *request, struct buf *reply)
 {
 	struct slice what = request_arg(request, 2);
 	const char *name = slice_is(what, "lib-name") ? "lib-name" : slice_is(what, "lib-ver") ? "lib-ver" : NULL;
+	(void)conn;
 	if (name == NULL)
-		resp_put_error(reply, "ERR Unrecognized option '%.*s'", what.size < 128 ? (int)what.size : 128,
+		resp_put_error(reply, "ERR Unrecognized option '%.*s'", local_shown_bytes(what, 128),
 			       (const char *)what.bytes);
 	else if (!is_plain(request_arg(request, 3)))
 		resp_put_error(reply, "ERR %s cannot contain spaces, newlines or special characters.", name);
@@ -90,26 +84,218 @@ static void set_info(const struct request *request, struct buf *reply)
 		resp_put_status(reply, "OK");
 }
 
-void client_run(struct conn *conn, const struct request *request, struct buf *reply)
+/* ---- Who is there ---- */
+
+static void id_run(struct conn *conn, const struct request *request, struct buf *reply)
 {
-	struct slice what = request_arg(request, 1);
-	if (slice_is(what, "id")) {
-		if (local_arity(2, request, "client|id", reply))
-			resp_put_integer(reply, (int64_t)conn->id);
-	} else if (slice_is(what, "getname")) {
-		if (!local_arity(2, request, "client|getname", reply))
+	(void)request;
+	resp_put_integer(reply, (int64_t)conn->id);
+}
+
+/* One line in the manner of Redis, with the fields that mean something here. */
+static void put_line(const struct conn *conn, struct buf *out)
+{
+	const struct server *server = conn->server;
+	const struct env_ops *ops = server->env->ops;
+	uint64_t now_ns = ops->raw_ns(server->env);
+	buf_printf(out, "id=%" PRIu64 " laddr=%s name=%s age=%" PRIu64 " idle=%" PRIu64, conn->id, server->listen,
+		   conn->name == NULL ? "" : conn->name, (now_ns - conn->opened_ns) / NS_PER_S,
+		   (now_ns - conn->heard_ns) / NS_PER_S);
+	buf_printf(out, " flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu omem=%zu user=default resp=%d\n",
+		   buf_size(&conn->in), ops->stream_pending(conn->stream), (int)conn->protocol);
+}
+
+static void put_lines(struct conn *conn, struct buf *lines, struct buf *reply)
+{
+	resp_put_verbatim(reply, conn->protocol, buf_at(lines), buf_size(lines));
+	buf_free(lines);
+}
+
+static void client_info_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	struct buf lines;
+	(void)request;
+	buf_init(&lines, conn->server->mem);
+	put_line(conn, &lines);
+	put_lines(conn, &lines, reply);
+}
+
+static bool known_type(struct slice type, struct buf *reply)
+{
+	static const char *const types[] = {"normal", "master", "replica", "slave", "pubsub"};
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+		if (slice_is(type, types[i]))
+			return true;
+	resp_put_error(reply, "ERR Unknown client type '%.*s'", local_shown_bytes(type, 128), (const char *)type.bytes);
+	return false;
+}
+
+/* Whether the connection is one of the ids from the given argument on. */
+static bool is_listed(const struct conn *conn, const struct request *request, uint32_t first)
+{
+	int64_t id;
+	for (uint32_t i = first; i < request->count; i++)
+		if (slice_integer(request_arg(request, i), &id) && (uint64_t)id == conn->id)
+			return true;
+	return false;
+}
+
+/* CLIENT LIST [TYPE type | ID id...]. All connections are of the type normal. */
+static void list_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	bool by_id = request->count > 3 && slice_is(request_arg(request, 2), "id");
+	bool by_type = request->count == 4 && slice_is(request_arg(request, 2), "type");
+	if (request->count > 2 && !by_id && !by_type) {
+		command_put_syntax_error(reply);
+		return;
+	}
+	if (by_type && !known_type(request_arg(request, 3), reply))
+		return;
+	if (by_id && request->count - 3 > IDS_MAX) {
+		resp_put_error(reply, "ERR more than %d client IDs are asked about", IDS_MAX);
+		return;
+	}
+	for (uint32_t i = 3; by_id && i < request->count; i++) {
+		int64_t id;
+		if (!slice_integer(request_arg(request, i), &id)) {
+			resp_put_error(reply, "ERR Invalid client ID");
 			return;
-		if (conn->name == NULL)
-			resp_put_null(reply);
-		else
-			resp_put_text(reply, conn->name);
-	} else if (slice_is(what, "setname")) {
-		if (local_arity(3, request, "client|setname", reply) && set_name(conn, request_arg(request, 2), reply))
-			resp_put_status(reply, "OK");
-	} else if (slice_is(what, "setinfo")) {
-		if (local_arity(4, request, "client|setinfo", reply))
-			set_info(request, reply);
+		}
+	}
+	struct list *conns = &conn->server->conns;
+	struct buf lines;
+	buf_init(&lines, conn->server->mem);
+	for (struct list *at = conns->next; at != conns; at = at->next) {
+		struct conn *other = LIST_OF(at, struct conn, at);
+		if (other->killed || (by_id && !is_listed(other, request, 3)) ||
+		    (by_type && !slice_is(request_arg(request, 3), "normal")))
+			continue;
+		put_line(other, &lines);
+	}
+	put_lines(conn, &lines, reply);
+}
+
+/* ---- KILL ---- */
+
+struct kill {
+	uint64_t id; /* 0: any. */
+	bool none;   /* A condition that no connection fulfils. */
+	bool me;     /* This one too. */
+};
+
+static bool kill_take(struct slice option, struct slice value, struct kill *kill, struct buf *reply)
+{
+	int64_t id;
+	bool yes = slice_is(value, "yes");
+	if (slice_is(option, "id")) {
+		if (slice_integer(value, &id) && id > 0) {
+			kill->none |= kill->id != 0 && kill->id != (uint64_t)id;
+			kill->id = (uint64_t)id;
+			return true;
+		}
+		resp_put_error(reply, "ERR client-id should be greater than 0");
+	} else if (slice_is(option, "type")) {
+		kill->none |= !slice_is(value, "normal");
+		return known_type(value, reply);
+	} else if (slice_is(option, "user")) {
+		if (slice_is(value, "default"))
+			return true;
+		resp_put_error(reply, "ERR No such user '%.*s'", local_shown_bytes(value, 128),
+			       (const char *)value.bytes);
+	} else if (slice_is(option, "addr")) {
+		kill->none = true; /* Addresses of clients are not known here. */
+		return true;
+	} else if (slice_is(option, "skipme") && (yes || slice_is(value, "no"))) {
+		kill->me = !yes;
+		return true;
 	} else {
-		local_put_unknown_subcommand(request, "CLIENT", reply);
+		command_put_syntax_error(reply);
+	}
+	return false;
+}
+
+static int64_t kill_all(struct conn *conn, const struct kill *kill)
+{
+	struct list *conns = &conn->server->conns;
+	int64_t count = 0;
+	for (struct list *at = conns->next; at != conns; at = at->next) {
+		struct conn *other = LIST_OF(at, struct conn, at);
+		if (other->killed || (kill->id != 0 && kill->id != other->id) || (other == conn && !kill->me))
+			continue;
+		if (other == conn)
+			conn->ending = true; /* Behind this reply. */
+		else
+			conn_kill(other);
+		count++;
+	}
+	return count;
+}
+
+static void kill_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	struct kill kill = {.me = false};
+	if (request->count == 3) {
+		resp_put_error(reply, "ERR No such client"); /* By its address. */
+		return;
+	}
+	if (request->count % 2 == 1) {
+		command_put_syntax_error(reply);
+		return;
+	}
+	for (uint32_t i = 2; i < request->count; i += 2)
+		if (!kill_take(request_arg(request, i), request_arg(request, i + 1), &kill, reply))
+			return;
+	resp_put_integer(reply, kill.none ? 0 : kill_all(conn, &kill));
+}
+
+/* ---- Modes ---- */
+
+static void reply_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	struct slice how = request_arg(request, 2);
+	if (slice_is(how, "on")) {
+		conn->silent = false;
+		conn->unwanted = 0;
+		resp_put_status(reply, "OK");
+	} else if (slice_is(how, "off")) {
+		conn->silent = true;
+	} else if (slice_is(how, "skip")) {
+		conn->unwanted = 2; /* This reply and the next. */
+	} else {
+		command_put_syntax_error(reply);
 	}
 }
+
+/* No connection is evicted, and no key is touched by being read. */
+static void no_effect_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	(void)conn;
+	if (local_on_or_off(request, reply))
+		resp_put_status(reply, "OK");
+}
+
+static void tracking_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	(void)conn;
+	if (!local_on_or_off(request, reply))
+		return;
+	if (slice_is(request_arg(request, 2), "off"))
+		resp_put_status(reply, "OK");
+	else
+		resp_put_error(reply, "ERR client side caching is not supported");
+}
+
+const struct local_command client_commands[] = {
+	{{"client|id", 2, 0, 0, 0, "5.0.0", "connection", "The number of this connection."}, NULL, id_run},
+	{{"client|info", 2, 0, 0, 0, "6.2.0", "connection", "About this connection."}, NULL, client_info_run},
+	{{"client|list", -2, 0, 0, 0, "2.4.0", "connection", "About all connections."}, NULL, list_run},
+	{{"client|kill", -3, 0, 0, 0, "2.4.0", "connection", "Closes connections."}, NULL, kill_run},
+	{{"client|getname", 2, 0, 0, 0, "2.6.9", "connection", "The connection's name."}, NULL, getname_run},
+	{{"client|setname", 3, 0, 0, 0, "2.6.9", "connection", "Names the connection."}, NULL, setname_run},
+	{{"client|setinfo", 4, 0, 0, 0, "7.2.0", "connection", "Names the library."}, NULL, setinfo_run},
+	{{"client|reply", 3, 0, 0, 0, "3.2.0", "connection", "Which replies are wanted."}, NULL, reply_run},
+	{{"client|no-evict", 3, 0, 0, 0, "7.0.0", "connection", "Changes nothing."}, NULL, no_effect_run},
+	{{"client|no-touch", 3, 0, 0, 0, "7.2.0", "connection", "Changes nothing."}, NULL, no_effect_run},
+	{{"client|tracking", -3, 0, 0, 0, "6.0.0", "connection", "Not supported."}, NULL, tracking_run},
+	{{NULL, 0, 0, 0, 0, NULL, NULL, NULL}, NULL, NULL},
+};

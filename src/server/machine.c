@@ -6,7 +6,6 @@
 
 #include "base/bytes.h"
 #include "base/entry.h"
-#include "server/resp.h"
 
 #include <string.h>
 
@@ -18,6 +17,7 @@ struct machine *machine_create(struct mem *mem)
 {
 	struct machine *m = mem_alloc(mem, sizeof *m);
 	m->mem = mem;
+	m->protocol = RESP_2;
 	m->span_room = SPANS_FIRST;
 	m->spans = mem_alloc(mem, m->span_room * sizeof *m->spans);
 	buf_init(&m->scratch, mem);
@@ -99,13 +99,15 @@ size_t machine_encoded_bytes(const uint8_t *bytes, size_t size)
 	return r.failed ? 0 : size - reader_left(&r);
 }
 
-enum machine_result machine_apply(struct machine *m, const uint8_t *bytes, size_t size, struct buf *reply)
+enum machine_result machine_apply(struct machine *m, const uint8_t *bytes, size_t size, enum resp_protocol protocol,
+				  struct buf *reply)
 {
+	m->protocol = protocol;
 	const struct command *command;
 	struct request request;
 	struct reader r = reader_over(bytes, size);
-	enum machine_result result = size > ENTRY_PAYLOAD_BYTES_MAX ? MACHINE_MALFORMED :
-								       decode(m, &r, &command, &request);
+	enum machine_result result =
+		size > ENTRY_PAYLOAD_BYTES_MAX ? MACHINE_MALFORMED : decode(m, &r, &command, &request);
 	if (result == MACHINE_NEWER && (bytes[0] > MACHINE_FORMAT || reader_left(&r) == 0))
 		return result;
 	if (result != MACHINE_DONE || reader_left(&r) > 0 || !(command->flags & COMMAND_WRITES)) {
@@ -139,8 +141,9 @@ static bool query_one(struct machine *m, struct reader *r, struct buf *reply)
 	return true;
 }
 
-void machine_query(struct machine *m, const uint8_t *bytes, size_t size, struct buf *reply)
+void machine_query(struct machine *m, const uint8_t *bytes, size_t size, enum resp_protocol protocol, struct buf *reply)
 {
+	m->protocol = protocol;
 	struct reader r = reader_over(bytes, size);
 	size_t start = buf_size(reply);
 	uint32_t count = 0;

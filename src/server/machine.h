@@ -19,6 +19,7 @@
 #include "base/buf.h"
 #include "server/command.h"
 #include "server/keyspace.h"
+#include "server/resp.h"
 
 enum { MACHINE_FORMAT = 1, MACHINE_HEADER_BYTES = 8 };
 /* The answer to a read ends early with the first reply that brings it to this size. */
@@ -28,7 +29,8 @@ struct machine {
 	struct mem *mem;
 	struct span *spans; /* Arguments of the command under way. */
 	uint32_t span_room;
-	struct buf scratch; /* A value under construction. */
+	struct buf scratch;	     /* A value under construction. */
+	enum resp_protocol protocol; /* Of the reply under way. */
 	struct keyspace keyspace;
 };
 
@@ -46,9 +48,11 @@ void machine_encode(struct buf *out, const struct command *command, const struct
 /* The size of the command that `bytes` start with; 0 when it is none. */
 size_t machine_encoded_bytes(const uint8_t *bytes, size_t size);
 
-/* `reply` may be NULL: nobody waits for it. */
-enum machine_result machine_apply(struct machine *machine, const uint8_t *bytes, size_t size, struct buf *reply);
-void machine_query(struct machine *machine, const uint8_t *bytes, size_t size, struct buf *reply);
+/* `reply` may be NULL: nobody waits for it. The protocol is the asker's; it makes no difference to the state. */
+enum machine_result machine_apply(struct machine *machine, const uint8_t *bytes, size_t size,
+				  enum resp_protocol protocol, struct buf *reply);
+void machine_query(struct machine *machine, const uint8_t *bytes, size_t size, enum resp_protocol protocol,
+		   struct buf *reply);
 /* True when there is more to do of what has no hurry. */
 bool machine_idle(struct machine *machine);
 

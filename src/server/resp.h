@@ -1,5 +1,6 @@
 /*
- * The Redis protocol, version 2: requests in, replies out.
+ * The Redis protocol: requests in, replies out. A connection speaks version 2 until it asks for 3; requests are the
+ * same in both, and of the replies most.
  *
  * Requests are arrays of bulk strings ("*2\r\n$3\r\nGET\r\n$1\r\na\r\n"), or inline: a line of words, which may be
  * quoted. The parser reads them in place and keeps what it has judged, so a request costs time linear in its bytes
@@ -20,6 +21,8 @@ enum {
 #define RESP_BULK_BYTES_MAX (ENTRY_PAYLOAD_BYTES_MAX - (size_t)128 * 1024)
 /* All arguments together, each with the four bytes that its length takes in an entry. */
 #define RESP_REQUEST_BYTES_MAX (ENTRY_PAYLOAD_BYTES_MAX - 64)
+
+enum resp_protocol { RESP_2 = 2, RESP_3 = 3 };
 
 enum resp_next {
 	RESP_MORE,	/* No whole request yet. */
@@ -61,8 +64,12 @@ __attribute__((format(printf, 2, 3))) void resp_put_error(struct buf *out, const
 void resp_put_integer(struct buf *out, int64_t value);
 void resp_put_bulk(struct buf *out, const void *bytes, size_t size);
 void resp_put_text(struct buf *out, const char *text); /* As a bulk string. */
-void resp_put_null(struct buf *out);
-void resp_put_array(struct buf *out, size_t count); /* Then `count` replies. */
+void resp_put_null(struct buf *out, enum resp_protocol protocol);
+void resp_put_array(struct buf *out, size_t count);			       /* Then `count` replies. */
+void resp_put_set(struct buf *out, enum resp_protocol protocol, size_t count); /* The same. */
+void resp_put_map(struct buf *out, enum resp_protocol protocol, size_t count); /* Then `count` times two replies. */
+/* Text for people, with line ends. */
+void resp_put_verbatim(struct buf *out, enum resp_protocol protocol, const void *bytes, size_t size);
 
 enum { RESP_INTEGER_BYTES = 20 }; /* The longest: "-9223372036854775808". */
 /* Writes a number in decimal, without a terminating zero; returns its size. */

@@ -76,16 +76,24 @@ void resp_put_integer(struct buf *out, int64_t value)
 		put_header(out, ':', value);
 }
 
-void resp_put_bulk(struct buf *out, const void *bytes, size_t size)
+/* Type byte, the size of both parts, the parts. */
+static void put_sized(struct buf *out, char type, const char *first, const void *bytes, size_t size)
 {
-	if (out == NULL)
-		return;
-	char *start = (char *)buf_reserve(out, HEADER_BYTES_MAX + size + 2);
-	char *at = start + print_header(start, '$', (int64_t)size);
+	size_t first_size = strlen(first);
+	char *start = (char *)buf_reserve(out, HEADER_BYTES_MAX + first_size + size + 2);
+	char *at = start + print_header(start, type, (int64_t)(first_size + size));
+	memcpy(at, first, first_size);
+	at += first_size;
 	if (size > 0)
 		memcpy(at, bytes, size);
 	memcpy(at + size, "\r\n", 2);
 	buf_added(out, (size_t)(at + size + 2 - start));
+}
+
+void resp_put_bulk(struct buf *out, const void *bytes, size_t size)
+{
+	if (out != NULL)
+		put_sized(out, '$', "", bytes, size);
 }
 
 void resp_put_text(struct buf *out, const char *text)
@@ -93,9 +101,23 @@ void resp_put_text(struct buf *out, const char *text)
 	resp_put_bulk(out, text, strlen(text));
 }
 
-void resp_put_null(struct buf *out)
+void resp_put_verbatim(struct buf *out, enum resp_protocol protocol, const void *bytes, size_t size)
 {
-	if (out != NULL)
+	if (out == NULL)
+		return;
+	if (protocol == RESP_3)
+		put_sized(out, '=', "txt:", bytes, size);
+	else
+		put_sized(out, '$', "", bytes, size);
+}
+
+void resp_put_null(struct buf *out, enum resp_protocol protocol)
+{
+	if (out == NULL)
+		return;
+	if (protocol == RESP_3)
+		buf_add(out, "_\r\n", 3);
+	else
 		buf_add(out, "$-1\r\n", 5);
 }
 
@@ -103,4 +125,20 @@ void resp_put_array(struct buf *out, size_t count)
 {
 	if (out != NULL)
 		put_header(out, '*', (int64_t)count);
+}
+
+void resp_put_set(struct buf *out, enum resp_protocol protocol, size_t count)
+{
+	if (out != NULL)
+		put_header(out, protocol == RESP_3 ? '~' : '*', (int64_t)count);
+}
+
+void resp_put_map(struct buf *out, enum resp_protocol protocol, size_t count)
+{
+	if (out == NULL)
+		return;
+	if (protocol == RESP_3)
+		put_header(out, '%', (int64_t)count);
+	else
+		put_header(out, '*', (int64_t)count * 2);
 }

@@ -5,10 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The tag of a request is the protocol of the connection that waits for it; 0 when none does. */
+static enum resp_protocol protocol_of(uint32_t tag)
+{
+	return tag == RESP_3 ? RESP_3 : RESP_2;
+}
+
 static void apply(void *context, const struct ikada_apply *entry, struct buf *reply)
 {
 	struct server *server = context;
-	if (machine_apply(server->machine, entry->bytes, entry->size, reply) == MACHINE_NEWER)
+	if (machine_apply(server->machine, entry->bytes, entry->size, protocol_of(entry->tag), reply) == MACHINE_NEWER)
 		env_fatal(server->env,
 			  "entry %" PRIu64 " is a command that this program does not know: a newer one wrote it",
 			  entry->index);
@@ -17,8 +23,7 @@ static void apply(void *context, const struct ikada_apply *entry, struct buf *re
 static void query(void *context, const uint8_t *bytes, size_t size, uint32_t tag, struct buf *reply)
 {
 	struct server *server = context;
-	(void)tag;
-	machine_query(server->machine, bytes, size, reply);
+	machine_query(server->machine, bytes, size, protocol_of(tag), reply);
 }
 
 static bool idle(void *context)
@@ -36,7 +41,7 @@ static void accepted(void *context, struct env_stream *stream)
 static bool open_rooms(struct server *server, char *error, size_t error_size)
 {
 	static const struct env_accept_events events = {accepted};
-	const struct ikada_machine machine = {server, apply, query, idle};
+	const struct ikada_machine machine = {.context = server, .apply = apply, .query = query, .idle = idle};
 	struct env *env = server->env;
 	server->node = ikada_node_open(env, &server->settings.node, &machine, error, error_size);
 	if (server->node == NULL)

@@ -4,7 +4,7 @@
  *	server.c	open, close, the listener, the state machine as the node calls it
  *	conn.c		a client's connection: requests in, replies out, in order and bounded
  *	machine.c	commands as bytes, over the store; with command*.c and keyspace.c it knows nothing of this file
- *	local*.c	commands that the connection answers by itself
+ *	local*.c	commands that the connection answers by itself, and what they say about all commands
  *	resp*.c		the protocol
  */
 #ifndef IKADA_SERVER_SERVER_INTERNAL_H
@@ -33,11 +33,17 @@ struct conn {
 	struct env_stream *stream;
 	uint64_t id;
 	char *name; /* Given by the client; NULL none. */
+	enum resp_protocol protocol;
+	bool silent;	    /* The client wants no replies ... */
+	unsigned unwanted;  /* ... or not the next so many, that of the request under way among them. */
+	uint64_t opened_ns; /* Raw. */
+	uint64_t heard_ns;  /* Raw. */
 	struct buf in;
 	struct resp_parser parser;
 	enum conn_wait wait;
 	bool paused; /* The stream. */
 	bool ending; /* Nothing more is parsed; it closes when all is answered. */
+	bool killed; /* Nothing happens any more; it closes when the turn ends. */
 
 	struct list calls; /* Writes under way, and replies that stand behind them; in the order of the requests. */
 	uint32_t call_count;
@@ -61,7 +67,7 @@ struct server {
 	struct ikada_node *node;
 	struct env_listener *listener;
 	struct list conns;
-	struct list stalled; /* Connections that wait for output to leave, and may not be told. */
+	struct list stalled; /* Connections that wait for output to leave, and may not be told; and killed ones. */
 	struct list free_calls;
 	uint32_t free_call_count;
 	uint32_t conn_count;
@@ -70,6 +76,8 @@ struct server {
 	uint64_t total_conns;
 	uint64_t rejected_conns;
 	uint64_t total_requests;
+	uint64_t total_input_bytes;
+	uint64_t total_output_bytes;
 	struct buf encoded; /* A command on its way into the node. */
 	struct buf reply;   /* Of a local command. */
 };
@@ -77,6 +85,8 @@ struct server {
 /* conn.c */
 void conn_accept(struct server *server, struct env_stream *stream);
 void conn_close(struct conn *conn, bool flush);
+/* Closes it soon, and not inside this call: somebody may be at work on it. */
+void conn_kill(struct conn *conn);
 /* Takes up connections whose output has left; true when some are to be looked at again after the next send. */
 bool conns_unstall(struct server *server);
 void conns_close(struct server *server);

@@ -123,7 +123,9 @@ bool cluster_start(struct member *member)
 void cluster_crash(struct member *member, enum sim_crash how)
 {
 	cluster_say(member->cluster, "crash node %" PRIu32 " (%s)", member->number + 1,
-		    how == SIM_KILL ? "kill" : how == SIM_POWER ? "power" : "power, silent");
+		    how == SIM_KILL    ? "kill"
+		    : how == SIM_POWER ? "power"
+				       : "power, silent");
 	ended(member); /* First: a crash from inside the process does not return. */
 	sim_host_crash(member->host, how);
 }
@@ -206,12 +208,14 @@ void cluster_judge(struct cluster *cluster)
 				     leader->number + 1, i + 1);
 		if (applied != rules_committed(cluster->rules))
 			cluster_fail(cluster,
-				     "progress: node %" PRIu32 " has applied index %" PRIu64 " at the end, committed is %" PRIu64,
+				     "progress: node %" PRIu32 " has applied index %" PRIu64
+				     " at the end, committed is %" PRIu64,
 				     i + 1, applied, rules_committed(cluster->rules));
 		store_verify(store_of(member));
 		if (cluster->failure[0] == '\0' && !same_store(store_of(first), store_of(member)))
 			cluster_fail(cluster,
-				     "the stores of nodes 1 and %" PRIu32 " differ, though both have applied index %" PRIu64,
+				     "the stores of nodes 1 and %" PRIu32
+				     " differ, though both have applied index %" PRIu64,
 				     i + 1, applied);
 	}
 }

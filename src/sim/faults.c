@@ -39,17 +39,18 @@ struct faults {
 	struct kind kinds[FAULT_KINDS];
 	struct list ends;
 	bool over;
-	struct sim_link link;		  /* As without faults. */
+	struct sim_link link;				/* As without faults. */
 	struct sim_host_settings host[RULES_NODES_MAX]; /* Likewise. */
-	uint64_t points_left[RULES_NODES_MAX]; /* Until FAULT_POINT strikes; 0: it does not. */
-	bool error_pending[RULES_NODES_MAX]; /* The excuse of FAULT_DISK_ERROR. */
+	uint64_t points_left[RULES_NODES_MAX];		/* Until FAULT_POINT strikes; 0: it does not. */
+	bool error_pending[RULES_NODES_MAX];		/* The excuse of FAULT_DISK_ERROR. */
 };
 
 const char *fault_name(enum fault_kind kind)
 {
-	static const char *const names[] = {"kill",    "power", "all",	 "leader", "point", "split",	 "bridge",
-					    "one-way", "clients", "slow",  "lossy",  "break", "pause",	 "late",
-					    "rate",    "wall",	"stall", "slow-sync", "disk-full", "disk-error"};
+	static const char *const names[] = {"kill",  "power",  "all",	    "leader",	 "point",
+					    "split", "bridge", "one-way",   "clients",	 "slow",
+					    "lossy", "break",  "pause",	    "late",	 "rate",
+					    "wall",  "stall",  "slow-sync", "disk-full", "disk-error"};
 	_Static_assert(sizeof names / sizeof *names == FAULT_KINDS, "a name for each kind");
 	return names[kind];
 }
@@ -555,7 +556,8 @@ static void recover(struct faults *f, struct member *member)
 		continue;
 	member->excuses = 0;
 	if (!sim_host_running(member->host))
-		cluster_fail(f->cluster, "node %" PRIu32 " does not start after its disk is well again", member->number + 1);
+		cluster_fail(f->cluster, "node %" PRIu32 " does not start after its disk is well again",
+			     member->number + 1);
 }
 
 void faults_end(struct faults *f)

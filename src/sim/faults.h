@@ -9,26 +9,26 @@
 #include "sim/cluster.h"
 
 enum fault_kind {
-	FAULT_KILL,	   /* A process dies. */
-	FAULT_POWER,	   /* A machine dies. */
-	FAULT_ALL,	   /* All of them at once. */
-	FAULT_LEADER,	   /* The leader dies, or is cut off, or is paused. */
-	FAULT_POINT,	   /* A node dies between two actions of its own: after a step, after a message. */
-	FAULT_SPLIT,	   /* The network falls into two parts. */
-	FAULT_BRIDGE,	   /* ... which one node still connects. */
-	FAULT_ONE_WAY,	   /* Some ways are cut in one direction. */
-	FAULT_CLIENTS,	   /* A node is cut off from the clients. */
-	FAULT_SLOW,	   /* Slow links. */
-	FAULT_LOSSY,	   /* Links that lose and double frames. */
-	FAULT_BREAK,	   /* Connections are reset. */
-	FAULT_PAUSE,	   /* A process stands still. */
-	FAULT_LATE,	   /* Wake-ups come late. */
-	FAULT_RATE,	   /* Clocks run too fast or too slow. */
-	FAULT_WALL,	   /* The wall clock jumps. */
-	FAULT_STALL,	   /* A disk hangs. */
-	FAULT_SLOW_SYNC,   /* A disk is slow. */
-	FAULT_DISK_FULL,   /* A disk has no room. */
-	FAULT_DISK_ERROR,  /* A write or sync fails. */
+	FAULT_KILL,	  /* A process dies. */
+	FAULT_POWER,	  /* A machine dies. */
+	FAULT_ALL,	  /* All of them at once. */
+	FAULT_LEADER,	  /* The leader dies, or is cut off, or is paused. */
+	FAULT_POINT,	  /* A node dies between two actions of its own: after a step, after a message. */
+	FAULT_SPLIT,	  /* The network falls into two parts. */
+	FAULT_BRIDGE,	  /* ... which one node still connects. */
+	FAULT_ONE_WAY,	  /* Some ways are cut in one direction. */
+	FAULT_CLIENTS,	  /* A node is cut off from the clients. */
+	FAULT_SLOW,	  /* Slow links. */
+	FAULT_LOSSY,	  /* Links that lose and double frames. */
+	FAULT_BREAK,	  /* Connections are reset. */
+	FAULT_PAUSE,	  /* A process stands still. */
+	FAULT_LATE,	  /* Wake-ups come late. */
+	FAULT_RATE,	  /* Clocks run too fast or too slow. */
+	FAULT_WALL,	  /* The wall clock jumps. */
+	FAULT_STALL,	  /* A disk hangs. */
+	FAULT_SLOW_SYNC,  /* A disk is slow. */
+	FAULT_DISK_FULL,  /* A disk has no room. */
+	FAULT_DISK_ERROR, /* A write or sync fails. */
 	FAULT_KINDS,
 };
 

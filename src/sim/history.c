@@ -83,8 +83,7 @@ void history_destroy(struct history *h)
 
 /* ---- Requests ---- */
 
-static struct record *add_record(struct history *h, uint32_t slot_number, bool read, uint64_t session,
-				 uint64_t time_ns)
+static struct record *add_record(struct history *h, uint32_t slot_number, bool read, uint64_t session, uint64_t time_ns)
 {
 	struct key *slot = &h->slots[slot_number];
 	if (h->count == h->room) {
@@ -133,7 +132,9 @@ static void draw_write(struct history *h, struct linear_op *op, enum key_class c
 		op->delta = draw < 50 ? 1 : draw < 70 ? -1 : (int64_t)draw - 80;
 	} else if (op->kind != LINEAR_DEL) {
 		/* Unique by the number of the operation. */
-		const char *format = class == KEY_COUNTER ? "%" PRIu64 : class == KEY_LIST ? "%" PRIu64 "," : "v%" PRIu64;
+		const char *format = class == KEY_COUNTER ? "%" PRIu64
+				     : class == KEY_LIST  ? "%" PRIu64 ","
+							  : "v%" PRIu64;
 		char arg[LINEAR_ARG_BYTES];
 		int size = snprintf(arg, sizeof arg, format, 1000 + h->clock);
 		memcpy(op->arg, arg, (size_t)size);
@@ -265,7 +266,7 @@ static void finish(struct history *h, struct history_request request, enum op_en
 
 /* One reply that is no array. */
 struct part {
-	char type; /* As in the protocol. */
+	char type;	/* As in the protocol. */
 	int64_t number; /* Of ':'; of '$' and '*' the size. */
 	const uint8_t *bytes;
 	size_t size;
@@ -409,9 +410,12 @@ uint64_t history_all_done(const struct history *h, uint64_t from_ns, uint64_t to
 		}
 		char text[160];
 		linear_print(&record->op, text, sizeof text);
-		snprintf(failure, size, "progress: an operation called at %.3f s, in calm, was not done: k%" PRIu32 " %s (%s)",
+		snprintf(failure, size,
+			 "progress: an operation called at %.3f s, in calm, was not done: k%" PRIu32 " %s (%s)",
 			 (double)record->called_ns / 1e9, record->key, text,
-			 record->end == END_OPEN ? "still open" : record->end == END_REFUSED ? "refused" : "unknown");
+			 record->end == END_OPEN      ? "still open"
+			 : record->end == END_REFUSED ? "refused"
+						      : "unknown");
 		return done;
 	}
 	return done;
@@ -434,8 +438,9 @@ static void tell(const struct linear_op *ops, uint32_t count, uint32_t key, enum
 		 size_t size)
 {
 	size_t used = (size_t)snprintf(failure, size,
-				       verdict == LINEAR_NO ? "linearizability: no order explains what was seen of key k%" PRIu32
-							    : "linearizability: key k%" PRIu32 " has too long a history to judge",
+				       verdict == LINEAR_NO
+					       ? "linearizability: no order explains what was seen of key k%" PRIu32
+					       : "linearizability: key k%" PRIu32 " has too long a history to judge",
 				       key);
 	for (uint32_t i = 0; i < count && i < PRINT_OPS_MAX && used + 200 < size; i++) {
 		char text[160];

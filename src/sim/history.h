@@ -15,9 +15,9 @@
 struct history;
 
 struct history_settings {
-	uint32_t keys;	    /* In use at a time. */
-	uint32_t key_ops;   /* Operations on each. */
-	uint32_t read_ppm;  /* Of requests that only read. */
+	uint32_t keys;	   /* In use at a time. */
+	uint32_t key_ops;  /* Operations on each. */
+	uint32_t read_ppm; /* Of requests that only read. */
 };
 
 /* A request: one operation, or two on different keys. */

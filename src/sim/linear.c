@@ -450,7 +450,10 @@ void linear_print(const struct linear_op *op, char *text, size_t size)
 	else if (op->done && r->kind == LINEAR_BYTES)
 		snprintf(reply, sizeof reply, "%" PRIu32 " bytes %016" PRIx64, r->size, r->hash);
 	else if (op->done)
-		snprintf(reply, sizeof reply, "%s", r->kind == LINEAR_NIL ? "nil" : r->kind == LINEAR_OK ? "OK" : "error");
+		snprintf(reply, sizeof reply, "%s",
+			 r->kind == LINEAR_NIL	? "nil"
+			 : r->kind == LINEAR_OK ? "OK"
+						: "error");
 	snprintf(text, size, "[%" PRIu64 ", %" PRIu64 "] %s%s: %s", op->called, op->done ? op->returned : 0,
 		 names[op->kind], arg, reply);
 }

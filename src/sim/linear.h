@@ -46,8 +46,8 @@ struct linear_op {
 	int64_t delta;		    /* INCRBY */
 	/* When it was called and when it returned, on one counter: all of these are different. */
 	uint64_t called;
-	uint64_t returned; /* If done. */
-	uint32_t after;	   /* Its place is behind that of the done operation ops[after]; LINEAR_NONE. */
+	uint64_t returned;	   /* If done. */
+	uint32_t after;		   /* Its place is behind that of the done operation ops[after]; LINEAR_NONE. */
 	struct linear_reply reply; /* If done. */
 };
 

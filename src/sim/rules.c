@@ -60,10 +60,10 @@ struct rules {
 	struct rules_hooks hooks;
 	uint32_t count;
 	struct watched nodes[RULES_NODES_MAX];
-	struct numbers leaders;	  /* By term: the leader's id, 0 none. */
-	struct known **entries;	  /* By index. */
+	struct numbers leaders; /* By term: the leader's id, 0 none. */
+	struct known **entries; /* By index. */
 	uint64_t entries_room;
-	struct numbers committed; /* By index: the entry's term. */
+	struct numbers committed;    /* By index: the entry's term. */
 	struct numbers committed_in; /* By index: the term of the leader that committed it. */
 	struct rules_counters counters;
 	char failure[512];
@@ -158,16 +158,16 @@ static void appended(void *context, const struct entry *entry)
 {
 	struct watched *w = context;
 	struct rules *rules = w->rules;
-	struct known now = {.term = entry->term,
-			    .hash = entry_hash(entry),
-			    .prev_term = numbers_get(&w->terms, entry->index - 1)};
+	struct known now = {
+		.term = entry->term, .hash = entry_hash(entry), .prev_term = numbers_get(&w->terms, entry->index - 1)};
 	const struct known *known = known_entry(rules, entry->index, entry->term);
 	rules->counters.entries++;
 	if (known == NULL)
 		add_known(rules, entry->index, &now);
 	else if (known->hash != now.hash)
-		broken(rules, "log matching: node %" PRIu64 " has another entry at index %" PRIu64 " of term %" PRIu64
-			      " than was there before",
+		broken(rules,
+		       "log matching: node %" PRIu64 " has another entry at index %" PRIu64 " of term %" PRIu64
+		       " than was there before",
 		       id_of(w), entry->index, entry->term);
 	else if (known->prev_term != now.prev_term)
 		broken(rules,
@@ -175,8 +175,9 @@ static void appended(void *context, const struct entry *entry)
 		       " follows one of term %" PRIu64 ", elsewhere one of term %" PRIu64,
 		       id_of(w), entry->index, entry->term, now.prev_term, known->prev_term);
 	if (numbers_get(&w->terms, entry->index) != entry->term)
-		broken(rules, "node %" PRIu64 " keeps an entry of term %" PRIu64 " at index %" PRIu64
-			      ", its core one of term %" PRIu64,
+		broken(rules,
+		       "node %" PRIu64 " keeps an entry of term %" PRIu64 " at index %" PRIu64
+		       ", its core one of term %" PRIu64,
 		       id_of(w), entry->term, entry->index, numbers_get(&w->terms, entry->index));
 }
 
@@ -192,12 +193,14 @@ static void applied(void *context, const struct entry *entry)
 		broken(rules, "node %" PRIu64 " applied index %" PRIu64 ", committed is only %" PRIu64, id_of(w),
 		       entry->index, w->commit);
 	if (numbers_get(&rules->committed, entry->index) != entry->term)
-		broken(rules, "state machine safety: node %" PRIu64 " applied an entry of term %" PRIu64
-			      " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
+		broken(rules,
+		       "state machine safety: node %" PRIu64 " applied an entry of term %" PRIu64 " at index %" PRIu64
+		       ", where one of term %" PRIu64 " is committed",
 		       id_of(w), entry->term, entry->index, numbers_get(&rules->committed, entry->index));
 	if (known == NULL || known->hash != entry_hash(entry))
-		broken(rules, "state machine safety: node %" PRIu64 " applied another entry at index %" PRIu64
-			      " of term %" PRIu64 " than was appended",
+		broken(rules,
+		       "state machine safety: node %" PRIu64 " applied another entry at index %" PRIu64
+		       " of term %" PRIu64 " than was appended",
 		       id_of(w), entry->index, entry->term);
 	w->applied = entry->index;
 }
@@ -210,18 +213,19 @@ static void recovered(struct watched *w, const struct ikada_raft *raft)
 	struct ikada_raft_status status;
 	ikada_raft_status(raft, &status);
 	if (status.term < w->told_term)
-		broken(rules, "node %" PRIu64 " told others of term %" PRIu64 " and came back in term %" PRIu64, id_of(w),
-		       w->told_term, status.term);
+		broken(rules, "node %" PRIu64 " told others of term %" PRIu64 " and came back in term %" PRIu64,
+		       id_of(w), w->told_term, status.term);
 	if (status.term == w->vote_term && status.vote != w->vote)
-		broken(rules, "node %" PRIu64 " voted for %" PRIu64 " in term %" PRIu64
-			      " and came back with a vote for %" PRIu64,
+		broken(rules,
+		       "node %" PRIu64 " voted for %" PRIu64 " in term %" PRIu64
+		       " and came back with a vote for %" PRIu64,
 		       id_of(w), w->vote, w->vote_term, status.vote);
 	uint64_t promised = w->acked > w->durable ? w->acked : w->durable;
 	uint64_t had = last_of(&w->terms);
-	if (status.last_index < promised ||
-	    ikada_raft_term_at(raft, promised) != numbers_get(&w->terms, promised))
-		broken(rules, "node %" PRIu64 " had acknowledged index %" PRIu64 " (durable %" PRIu64
-			      ") of term %" PRIu64 " and came back with last index %" PRIu64 ", there term %" PRIu64,
+	if (status.last_index < promised || ikada_raft_term_at(raft, promised) != numbers_get(&w->terms, promised))
+		broken(rules,
+		       "node %" PRIu64 " had acknowledged index %" PRIu64 " (durable %" PRIu64 ") of term %" PRIu64
+		       " and came back with last index %" PRIu64 ", there term %" PRIu64,
 		       id_of(w), w->acked, w->durable, numbers_get(&w->terms, promised), status.last_index,
 		       status.last_index < promised ? 0 : ikada_raft_term_at(raft, promised));
 	if (had > 0)
@@ -233,8 +237,8 @@ static void recovered(struct watched *w, const struct ikada_raft *raft)
 	for (uint64_t i = 1; i <= status.last_index; i++)
 		numbers_set(rules, &w->terms, i, ikada_raft_term_at(raft, i));
 	if (status.commit > last_of(&rules->committed))
-		broken(rules, "node %" PRIu64 " came back with commit %" PRIu64 ", which no leader had reached", id_of(w),
-		       status.commit);
+		broken(rules, "node %" PRIu64 " came back with commit %" PRIu64 ", which no leader had reached",
+		       id_of(w), status.commit);
 	else if (numbers_get(&rules->committed, status.commit) != numbers_get(&w->terms, status.commit))
 		broken(rules, "node %" PRIu64 " came back with another entry at its commit %" PRIu64, id_of(w),
 		       status.commit);
@@ -273,8 +277,9 @@ static void log_changed(struct watched *w, const struct ikada_effects *e)
 			broken(rules, "node %" PRIu64 " cuts its log from index %" PRIu64 ", committed is %" PRIu64,
 			       id_of(w), e->append_first, w->commit);
 		if (w->role == IKADA_LEADER && e->role == IKADA_LEADER && w->term == e->term)
-			broken(rules, "leader append-only: node %" PRIu64 " leads term %" PRIu64
-				      " and cuts its log from index %" PRIu64,
+			broken(rules,
+			       "leader append-only: node %" PRIu64 " leads term %" PRIu64
+			       " and cuts its log from index %" PRIu64,
 			       id_of(w), e->term, e->append_first);
 		w->terms.size = e->append_first;
 	}
@@ -302,9 +307,9 @@ static void began_to_lead(struct watched *w, const struct ikada_effects *e)
 	while (index > 0 && rules->committed_in.at[index] >= e->term)
 		index--;
 	if (numbers_get(&w->terms, index) != numbers_get(&rules->committed, index))
-		broken(rules, "leader completeness: node %" PRIu64 " leads term %" PRIu64
-			      " without the entry of term %" PRIu64 " that was committed at index %" PRIu64
-			      " in term %" PRIu64,
+		broken(rules,
+		       "leader completeness: node %" PRIu64 " leads term %" PRIu64 " without the entry of term %" PRIu64
+		       " that was committed at index %" PRIu64 " in term %" PRIu64,
 		       id_of(w), e->term, numbers_get(&rules->committed, index), index,
 		       numbers_get(&rules->committed_in, index));
 	uint64_t noop = e->append == IKADA_APPEND_NOOP ? e->append_first : last_of(&w->terms) + 1;
@@ -339,8 +344,9 @@ static void committed(struct watched *w, uint64_t commit)
 	}
 	for (uint64_t i = w->commit + 1; i <= commit && i <= known; i++)
 		if (rules->committed.at[i] != w->terms.at[i])
-			broken(rules, "state machine safety: node %" PRIu64 " commits an entry of term %" PRIu64
-				      " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
+			broken(rules,
+			       "state machine safety: node %" PRIu64 " commits an entry of term %" PRIu64
+			       " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
 			       id_of(w), w->terms.at[i], i, rules->committed.at[i]);
 	if (commit <= known)
 		return;
@@ -352,8 +358,9 @@ static void committed(struct watched *w, uint64_t commit)
 		broken(rules, "node %" PRIu64 " leads term %" PRIu64 " and commits index %" PRIu64 " of term %" PRIu64,
 		       id_of(w), w->term, commit, term);
 	else if (!durable_on_majority(rules, commit, term))
-		broken(rules, "node %" PRIu64 " commits index %" PRIu64 " of term %" PRIu64
-			      ", which is not durable on a majority",
+		broken(rules,
+		       "node %" PRIu64 " commits index %" PRIu64 " of term %" PRIu64
+		       ", which is not durable on a majority",
 		       id_of(w), commit, term);
 	for (uint64_t i = known + 1; i <= commit; i++) {
 		numbers_set(rules, &rules->committed, i, w->terms.at[i]);

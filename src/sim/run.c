@@ -71,7 +71,8 @@ static void on_say(void *context, const char *text)
 	struct run *run = context;
 	char line[1200];
 	uint64_t now = sim_now(run->sim);
-	snprintf(line, sizeof line, "%" PRIu64 ".%06" PRIu64 " ms the world: %s", now / NS_PER_MS, now % NS_PER_MS, text);
+	snprintf(line, sizeof line, "%" PRIu64 ".%06" PRIu64 " ms the world: %s", now / NS_PER_MS, now % NS_PER_MS,
+		 text);
 	trace_line(run, line);
 }
 
@@ -199,8 +200,8 @@ static void judge(struct run *run, char *failure, size_t size)
 		return;
 	uint64_t done = history_all_done(run->history, CALM_FROM_NS, CALM_TO_NS, failure, size);
 	if (failure[0] == '\0' && done < CALM_RATE_MIN * ((CALM_TO_NS - CALM_FROM_NS) / NS_PER_S))
-		snprintf(failure, size, "progress: only %" PRIu64 " operations were done in %" PRIu64 " s of calm", done,
-			 (CALM_TO_NS - CALM_FROM_NS) / NS_PER_S);
+		snprintf(failure, size, "progress: only %" PRIu64 " operations were done in %" PRIu64 " s of calm",
+			 done, (CALM_TO_NS - CALM_FROM_NS) / NS_PER_S);
 	if (failure[0] == '\0')
 		clients_judge(run->clients, failure, size);
 	if (failure[0] != '\0')

@@ -105,7 +105,8 @@ static inline uint64_t mix(uint64_t hash, uint64_t value)
 	return hash ^ hash >> 29;
 }
 
-static void trace(const struct sim_host *host, enum note note, const struct sim_host *other, uint64_t size, uint32_t sum)
+static void trace(const struct sim_host *host, enum note note, const struct sim_host *other, uint64_t size,
+		  uint32_t sum)
 {
 	static const char *const names[] = {
 		[NOTE_STARTS] = "starts",

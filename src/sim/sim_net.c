@@ -6,9 +6,9 @@
  *
  * How an end disappears decides what its peer sees. Closed by its process: the end of the stream, after what was
  * written if that was asked for; a reset if something was left unread. Killed: a reset at once, and what was sent just
- * before may be lost to it. The machine lost: a reset after a while, when it is up again; or nothing, until something is
- * sent to it: what arrives at a dead end is answered with a reset. A connection is freed when both ends are dead, and
- * only between two steps.
+ * before may be lost to it. The machine lost: a reset after a while, when it is up again; or nothing, until something
+ * is sent to it: what arrives at a dead end is answered with a reset. A connection is freed when both ends are dead,
+ * and only between two steps.
  */
 #include "sim/sim_world.h"
 

@@ -1,8 +1,8 @@
 /*
  * What is sent over simulated connections: chunks, from the writer's output through flight to the reader's input.
  *
- * Ordered chunks (bytes, the connect, its answer, the end) arrive in the order in which they left; a cut holds the first
- * one and with it all others. Bytes are split anywhere, and read together with what else has arrived.
+ * Ordered chunks (bytes, the connect, its answer, the end) arrive in the order in which they left; a cut holds the
+ * first one and with it all others. Bytes are split anywhere, and read together with what else has arrived.
  *
  * A frame travels alone: it may be lost, come twice, and come in another order than other frames. Yet the reader parses
  * one stream of bytes. So a frame stays in one piece, and is put between ordered bytes only where something written by

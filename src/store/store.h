@@ -32,13 +32,13 @@ size_t store_bytes(const struct store *store);
 
 /* The value, valid until the next change of the store; false when the key is absent. */
 bool store_get(const struct store *store, const void *key, size_t key_size, struct store_slice *value);
-/* Copies key and value. Returns true when the key was new. */
+/* Copies key and value, which must not lie in the store itself. Returns true when the key was new. */
 bool store_put(struct store *store, const void *key, size_t key_size, const void *value, size_t value_size);
 /* Returns true when the key was there. */
 bool store_delete(struct store *store, const void *key, size_t key_size);
 /* Empties the store in constant time; the memory follows in store_idle. */
 void store_clear(struct store *store);
-/* Frees up to `nodes` nodes that nothing needs any more; returns true when more is left. */
+/* Judges up to `nodes` nodes or large values that were taken out, and frees what no root needs; true: more is left. */
 bool store_idle(struct store *store, size_t nodes);
 
 /* Constant time. */

@@ -5,10 +5,10 @@
  * moved. A crash keeps what was durable, and as many of the written tickets more as the test says: a disk may have
  * finished a write without having said so.
  *
- * After every step raft_check is asked, and the rules of Figure 3 of the paper are held over all cores: election safety,
- * log matching, leader completeness, state machine safety; further, that no message promises more than is on the disk,
- * that what is committed is on the disks of a majority, and that a read is granted no index below what was committed when
- * it was asked. The first broken rule is kept in `broken`; then nothing else happens.
+ * After every step raft_check is asked, and the rules of Figure 3 of the paper are held over all cores: election
+ * safety, log matching, leader completeness, state machine safety; further, that no message promises more than is on
+ * the disk, that what is committed is on the disks of a majority, and that a read is granted no index below what was
+ * committed when it was asked. The first broken rule is kept in `broken`; then nothing else happens.
  */
 #ifndef IKADA_TEST_RAFT_CORES_H
 #define IKADA_TEST_RAFT_CORES_H
@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CORES_TERMS_MAX = 4096, CORES_READS_MAX = 65536 };
+enum { CORES_TERMS_MAX = 4096, CORES_READS_MAX = 4096 };
 
 struct core_entry {
 	uint64_t term;
@@ -67,7 +67,7 @@ struct core {
 	size_t outbox_count, outbox_room;
 	uint64_t disk_term, disk_vote, disk_commit;
 	struct core_log disk;
-	uint64_t reads;				  /* Ids given in this start. */
+	uint64_t reads;			      /* Ids given in this start. */
 	uint64_t read_floor[CORES_READS_MAX]; /* By id: what was committed when it was asked. */
 	uint64_t read_index[CORES_READS_MAX]; /* By id: what was granted, or one of the next two. */
 	uint64_t reads_granted, reads_refused;
@@ -176,7 +176,8 @@ static inline void cores_check_leader(struct cores *cores, uint64_t id)
 	cores->leader_of[term] = id;
 	for (uint64_t i = 0; i < cores->committed.count; i++)
 		if (i >= core->log.count || core->log.entries[i].term != cores->committed.entries[i].term)
-			cores_break(cores, "leader completeness: %" PRIu64 " leads term %" PRIu64 " without entry %" PRIu64,
+			cores_break(cores,
+				    "leader completeness: %" PRIu64 " leads term %" PRIu64 " without entry %" PRIu64,
 				    id, term, i + 1);
 }
 
@@ -188,8 +189,8 @@ static inline void cores_check_commit(struct cores *cores, uint64_t id, uint64_t
 		if (i < cores->committed.count) {
 			if (cores->committed.entries[i].term != entry->term ||
 			    cores->committed.entries[i].value != entry->value)
-				cores_break(cores, "state machine safety: %" PRIu64 " commits another entry %" PRIu64, id,
-					    i + 1);
+				cores_break(cores, "state machine safety: %" PRIu64 " commits another entry %" PRIu64,
+					    id, i + 1);
 			continue;
 		}
 		uint32_t holding = 0;
@@ -198,7 +199,8 @@ static inline void cores_check_commit(struct cores *cores, uint64_t id, uint64_t
 			holding += i < disk->count && disk->entries[i].term == entry->term;
 		}
 		if (holding <= cores->count / 2)
-			cores_break(cores, "entry %" PRIu64 " is committed, but on %" PRIu32 " disks only", i + 1, holding);
+			cores_break(cores, "entry %" PRIu64 " is committed, but on %" PRIu32 " disks only", i + 1,
+				    holding);
 		core_log_add(&cores->committed, entry->term, entry->value);
 	}
 }
@@ -214,8 +216,8 @@ static inline void cores_check_promise(struct cores *cores, const struct core *c
 	case IKADA_APPEND:
 	case IKADA_VOTE:
 		if (!later && (core->disk_term != m->term || core->disk_vote != m->from))
-			cores_break(cores, "%" PRIu64 " asks as of term %" PRIu64 " before its vote is durable", m->from,
-				    m->term);
+			cores_break(cores, "%" PRIu64 " asks as of term %" PRIu64 " before its vote is durable",
+				    m->from, m->term);
 		return;
 	case IKADA_VOTE_REPLY:
 		if (m->granted && !later && (core->disk_term != m->term || core->disk_vote != m->to))
@@ -326,8 +328,11 @@ static inline void cores_absorb(struct cores *cores, uint64_t id, const struct i
 	struct core *core = &cores->core[id];
 	const struct ikada_effects *e = &core->effects;
 	if (e->ticket != 0) {
-		struct core_write write = {
-			.ticket = e->ticket, .hard = e->hard_changed, .term = e->term, .vote = e->vote, .commit = e->commit};
+		struct core_write write = {.ticket = e->ticket,
+					   .hard = e->hard_changed,
+					   .term = e->term,
+					   .vote = e->vote,
+					   .commit = e->commit};
 		if (e->append != IKADA_APPEND_NONE)
 			cores_append(cores, core, event, in, &write);
 		CORES_ROOM(core->writes, core->write_count, core->write_room);

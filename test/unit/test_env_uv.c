@@ -3,6 +3,8 @@
 #include "env/env_uv.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,6 +42,7 @@ struct world {
 	int write_turn;	  /* The turn in which the write was submitted. */
 	uint64_t deadline_ns;
 	uint64_t resume_ns;
+	uint64_t raw_ns, awake_ns; /* Before a standstill. */
 	struct env_io io;
 	struct env_file *file;
 	void (*each_turn)(struct world *w);
@@ -68,7 +71,7 @@ static int setup(void **state)
 	w->ops = w->env->ops;
 	w->env->turn = turn;
 	w->env->turn_context = w;
-	w->give_up_ns = w->ops->raw_ns(w->env) + 10000 * MS;
+	w->give_up_ns = w->ops->raw_ns(w->env) + 100000 * MS;
 	w->ops->wake_at(w->env, w->give_up_ns + 1);
 	snprintf(w->address, sizeof w->address, "127.%d.%d.1:%d", (int)(getpid() >> 7 & 0x7f) + 1,
 		 (int)(getpid() & 0x7f), next_port++);
@@ -307,8 +310,17 @@ static void test_refused_and_bad_address(void **state)
 static void test_names(void **state)
 {
 	struct world *w = *state;
-	snprintf(w->address, sizeof w->address, "localhost:%d", next_port++);
-	open_pair(w, &echo_accept, &client_events);
+	struct addrinfo *all;
+	if (getaddrinfo("localhost", NULL, NULL, &all) != 0)
+		skip(); /* A system without /etc/hosts. */
+	freeaddrinfo(all);
+	int status = -EADDRINUSE; /* Others may run this test at the same time. */
+	for (int i = 0; i < 100 && status == -EADDRINUSE; i++) {
+		snprintf(w->address, sizeof w->address, "localhost:%d", 24000 + (int)((getpid() + i * 61) % 8000));
+		status = w->ops->listen(w->env, w->address, &echo_accept, w, &w->listener);
+	}
+	assert_int_equal(status, 0);
+	connect_client(w, &client_events);
 	struct env_stream *second = w->ops->connect(w->env, w->address, &close_events, w);
 	w->ops->stream_close(second, false);
 	w->received = BIG_BYTES - 1;
@@ -381,9 +393,12 @@ static void test_out_of_descriptors(void **state)
 	struct world *w = *state;
 	struct rlimit limit, low;
 	open_pair(w, &echo_accept, &client_events);
+	const char *preload = getenv("LD_PRELOAD");
+	if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+		skip(); /* Valgrind accepts the connection, and only then says that there was no descriptor for it. */
 	getrlimit(RLIMIT_NOFILE, &limit);
 	low = limit;
-	int lowest = dup(0);
+	int lowest = open("/dev/null", O_RDONLY);
 	close(lowest);
 	low.rlim_cur = (rlim_t)lowest;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
@@ -439,12 +454,11 @@ static void test_deadline_replaced(void **state)
 	w->ops->wake_at(w->env, w->deadline_ns);
 	env_uv_run(w->env);
 	assert_int_equal(w->turns, 1);
-	w->ops->wake_at(w->env, w->ops->raw_ns(w->env) + 5000 * MS);
+	w->ops->wake_at(w->env, w->ops->raw_ns(w->env) + 1000000 * MS);
 	w->deadline_ns = w->ops->raw_ns(w->env) + 2 * MS;
 	w->ops->wake_at(w->env, w->deadline_ns);
 	env_uv_run(w->env);
 	assert_int_equal(w->turns, 2);
-	assert_true(w->ops->raw_ns(w->env) < w->deadline_ns + 2000 * MS);
 }
 
 static void turn_in_the_past(struct world *w)
@@ -466,7 +480,9 @@ static void test_busy_turns_do_not_starve_streams(void **state)
 static void sleep_past_deadline(struct world *w)
 {
 	if (w->completions++ == 0) {
-		w->deadline_ns = w->ops->raw_ns(w->env) + 10 * MS;
+		w->raw_ns = w->ops->raw_ns(w->env);
+		w->awake_ns = w->ops->awake_ns(w->env);
+		w->deadline_ns = w->raw_ns + 10 * MS;
 		w->ops->wake_at(w->env, w->deadline_ns);
 		usleep(200000);
 		return;
@@ -480,14 +496,9 @@ static void test_lateness(void **state)
 	struct world *w = *state;
 	w->each_turn = sleep_past_deadline;
 	w->ops->wake_at(w->env, w->ops->raw_ns(w->env));
-	uint64_t raw = w->ops->raw_ns(w->env);
-	uint64_t awake = w->ops->awake_ns(w->env);
 	env_uv_run(w->env);
-	uint64_t raw_passed = w->ops->raw_ns(w->env) - raw;
-	uint64_t awake_passed = w->ops->awake_ns(w->env) - awake;
-	assert_true(raw_passed >= 200 * MS);
-	assert_true(awake_passed >= 10 * MS);
-	assert_int_equal(raw_passed - awake_passed, w->ops->raw_ns(w->env) - w->deadline_ns);
+	assert_true(w->ops->raw_ns(w->env) >= w->raw_ns + 200 * MS);
+	assert_int_equal(w->ops->awake_ns(w->env), w->awake_ns + 10 * MS);
 }
 
 /* ---- Files ---- */

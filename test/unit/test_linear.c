@@ -95,7 +95,8 @@ static struct linear_reply plain_do(struct plain *p, const struct linear_op *op)
 	case LINEAR_INCRBY:
 		if (was && !is_number(p->text))
 			return (struct linear_reply){.kind = LINEAR_ERROR};
-		snprintf(p->text, sizeof p->text, "%lld", (was ? strtoll(p->text, NULL, 10) : 0) + (long long)op->delta);
+		snprintf(p->text, sizeof p->text, "%lld",
+			 (was ? strtoll(p->text, NULL, 10) : 0) + (long long)op->delta);
 		p->present = true;
 		return number(strtoll(p->text, NULL, 10));
 	case LINEAR_DEL:
@@ -274,14 +275,14 @@ static void test_budget(void **state)
 static uint32_t alphabet(struct linear_op *letters)
 {
 	const struct linear_op all[] = {
-		op(LINEAR_GET, "", 1, 2, nil()),	     op(LINEAR_GET, "", 1, 2, bytes("a")),
-		op(LINEAR_GET, "", 1, 2, bytes("ax")),	     op(LINEAR_GET, "", 1, 2, bytes("x")),
-		op(LINEAR_SET, "a", 1, 2, ok()),	     op(LINEAR_SET, "a", 1, 0, nil()),
-		op(LINEAR_SET_NX, "a", 1, 2, ok()),	     op(LINEAR_SET_NX, "a", 1, 2, nil()),
-		op(LINEAR_SET_GET, "a", 1, 2, nil()),	     op(LINEAR_SET_GET, "a", 1, 2, bytes("x")),
-		op(LINEAR_APPEND, "x", 1, 2, number(1)),     op(LINEAR_APPEND, "x", 1, 2, number(2)),
-		op(LINEAR_APPEND, "x", 1, 0, nil()),	     op(LINEAR_DEL, "", 1, 2, number(0)),
-		op(LINEAR_DEL, "", 1, 2, number(1)),	     op(LINEAR_DEL, "", 1, 0, nil()),
+		op(LINEAR_GET, "", 1, 2, nil()),	 op(LINEAR_GET, "", 1, 2, bytes("a")),
+		op(LINEAR_GET, "", 1, 2, bytes("ax")),	 op(LINEAR_GET, "", 1, 2, bytes("x")),
+		op(LINEAR_SET, "a", 1, 2, ok()),	 op(LINEAR_SET, "a", 1, 0, nil()),
+		op(LINEAR_SET_NX, "a", 1, 2, ok()),	 op(LINEAR_SET_NX, "a", 1, 2, nil()),
+		op(LINEAR_SET_GET, "a", 1, 2, nil()),	 op(LINEAR_SET_GET, "a", 1, 2, bytes("x")),
+		op(LINEAR_APPEND, "x", 1, 2, number(1)), op(LINEAR_APPEND, "x", 1, 2, number(2)),
+		op(LINEAR_APPEND, "x", 1, 0, nil()),	 op(LINEAR_DEL, "", 1, 2, number(0)),
+		op(LINEAR_DEL, "", 1, 2, number(1)),	 op(LINEAR_DEL, "", 1, 0, nil()),
 		op(LINEAR_SET_XX, "x", 1, 2, ok()),
 	};
 	memcpy(letters, all, sizeof all);
@@ -437,11 +438,11 @@ static void test_random(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stale_read),     cmocka_unit_test(test_new_then_old),
-		cmocka_unit_test(test_lost_write),     cmocka_unit_test(test_applied_twice),
-		cmocka_unit_test(test_unknown),	       cmocka_unit_test(test_session_order),
+		cmocka_unit_test(test_stale_read),	 cmocka_unit_test(test_new_then_old),
+		cmocka_unit_test(test_lost_write),	 cmocka_unit_test(test_applied_twice),
+		cmocka_unit_test(test_unknown),		 cmocka_unit_test(test_session_order),
 		cmocka_unit_test(test_same_value_again), cmocka_unit_test(test_budget),
-		cmocka_unit_test(test_all_of_three),   cmocka_unit_test(test_random),
+		cmocka_unit_test(test_all_of_three),	 cmocka_unit_test(test_random),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

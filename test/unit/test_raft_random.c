@@ -25,7 +25,7 @@ static uint64_t some(struct cores *cores, uint64_t entries)
 /* The network of a run: which links drop what they carry. */
 struct weather {
 	bool cut[IKADA_MEMBERS_MAX + 1][IKADA_MEMBERS_MAX + 1];
-	uint64_t loss, duplicate; /* Per mille. */
+	uint64_t loss, duplicate;	      /* Per mille. */
 	uint64_t disk[IKADA_MEMBERS_MAX + 1]; /* Per mille, how often the disk finishes when it could. */
 };
 
@@ -173,7 +173,7 @@ static void run_seed(uint64_t seed, struct counters *total)
 	struct cores *cores = malloc(sizeof *cores);
 	struct weather weather;
 	uint64_t value = 1;
-	cores_init(cores, 1 + (uint32_t)(seed % 6), seed);
+	cores_init(cores, 1 + (uint32_t)(seed % 7), seed);
 	cores->prefix = some;
 	cores->limits.inflight_messages = 1 + (uint32_t)rng_below(&rng, 4);
 	cores->limits.inflight_bytes = 1 + rng_below(&rng, 2000);
@@ -204,8 +204,8 @@ static void run_seed(uint64_t seed, struct counters *total)
 	if (broken[0] != 0)
 		fail_msg("seed %" PRIu64 ": %s", seed, broken);
 	if (!healed)
-		fail_msg("seed %" PRIu64 ": after healing not all is committed everywhere (%" PRIu64 " entries are)", seed,
-			 commit);
+		fail_msg("seed %" PRIu64 ": after healing not all is committed everywhere (%" PRIu64 " entries are)",
+			 seed, commit);
 }
 
 static void random_schedules(void **state)
@@ -219,7 +219,7 @@ static void random_schedules(void **state)
 	struct counters total = {0};
 	for (unsigned long long seed = first; seed <= last; seed++)
 		run_seed(seed, &total);
-	print_message("%llu seeds: %" PRIu64 " steps, %" PRIu64 " leaders, %" PRIu64 " entries committed, %" PRIu64
+	print_message("note: %llu seeds: %" PRIu64 " steps, %" PRIu64 " leaders, %" PRIu64 " entries committed, %" PRIu64
 		      " restarts, %" PRIu64 " reads granted, %" PRIu64 " refused, %" PRIu64 " logs cut, %" PRIu64
 		      " of them not durable\n",
 		      last - first + 1, total.steps, total.elections, total.commits, total.restarts, total.reads,

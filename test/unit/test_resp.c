@@ -83,7 +83,10 @@ struct stream {
 	const char *told;
 	size_t told_size;
 };
-#define STREAM(bytes, told) {bytes, sizeof(bytes) - 1, told, sizeof(told) - 1}
+#define STREAM(bytes, told)                                                                                            \
+	{                                                                                                              \
+		bytes, sizeof(bytes) - 1, told, sizeof(told) - 1                                                       \
+	}
 
 static const struct stream streams[] = {
 	STREAM("", ""),
@@ -321,13 +324,29 @@ static void test_integers(void **state)
 		bool good;
 		int64_t value;
 	} cases[] = {
-		{"0", true, 0}, {"7", true, 7}, {"-1", true, -1}, {"10", true, 10},
-		{"9223372036854775807", true, INT64_MAX}, {"-9223372036854775808", true, INT64_MIN},
-		{"9223372036854775808", false, 0}, {"-9223372036854775809", false, 0},
-		{"18446744073709551616", false, 0}, {"99999999999999999999", false, 0},
-		{"123456789012345678901", false, 0}, {"", false, 0}, {"-", false, 0}, {"-0", false, 0},
-		{"00", false, 0}, {"01", false, 0}, {"-01", false, 0}, {"+1", false, 0}, {" 1", false, 0},
-		{"1 ", false, 0}, {"1a", false, 0}, {"--1", false, 0}, {"0x1", false, 0},
+		{"0", true, 0},
+		{"7", true, 7},
+		{"-1", true, -1},
+		{"10", true, 10},
+		{"9223372036854775807", true, INT64_MAX},
+		{"-9223372036854775808", true, INT64_MIN},
+		{"9223372036854775808", false, 0},
+		{"-9223372036854775809", false, 0},
+		{"18446744073709551616", false, 0},
+		{"99999999999999999999", false, 0},
+		{"123456789012345678901", false, 0},
+		{"", false, 0},
+		{"-", false, 0},
+		{"-0", false, 0},
+		{"00", false, 0},
+		{"01", false, 0},
+		{"-01", false, 0},
+		{"+1", false, 0},
+		{" 1", false, 0},
+		{"1 ", false, 0},
+		{"1a", false, 0},
+		{"--1", false, 0},
+		{"0x1", false, 0},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		int64_t value = 42;
@@ -355,11 +374,20 @@ static void test_replies(void **state)
 	resp_put_bulk(&out, "a\0b", 3);
 	resp_put_bulk(&out, NULL, 0);
 	resp_put_text(&out, "text");
-	resp_put_null(&out);
+	resp_put_null(&out, RESP_2);
+	resp_put_null(&out, RESP_3);
 	resp_put_array(&out, 0);
 	resp_put_array(&out, 12);
+	resp_put_set(&out, RESP_2, 2);
+	resp_put_set(&out, RESP_3, 2);
+	resp_put_map(&out, RESP_2, 2);
+	resp_put_map(&out, RESP_3, 2);
+	resp_put_verbatim(&out, RESP_2, "ab\r\n", 4);
+	resp_put_verbatim(&out, RESP_3, "ab\r\n", 4);
+	resp_put_verbatim(&out, RESP_3, NULL, 0);
 	static const char expected[] = "+OK\r\n-ERR 'a  b'\r\n:-9223372036854775808\r\n$3\r\na\0b\r\n$0\r\n\r\n"
-				       "$4\r\ntext\r\n$-1\r\n*0\r\n*12\r\n";
+				       "$4\r\ntext\r\n$-1\r\n_\r\n*0\r\n*12\r\n*2\r\n~2\r\n*4\r\n%2\r\n"
+				       "$4\r\nab\r\n\r\n=8\r\ntxt:ab\r\n\r\n=4\r\ntxt:\r\n";
 	assert_int_equal(buf_size(&out), sizeof expected - 1);
 	assert_memory_equal(buf_at(&out), expected, sizeof expected - 1);
 	/* Where nobody waits. */
@@ -368,7 +396,11 @@ static void test_replies(void **state)
 	resp_put_integer(NULL, 1);
 	resp_put_bulk(NULL, "a", 1);
 	resp_put_text(NULL, "a");
-	resp_put_null(NULL);
+	resp_put_null(NULL, RESP_2);
+	resp_put_null(NULL, RESP_3);
+	resp_put_set(NULL, RESP_3, 1);
+	resp_put_map(NULL, RESP_3, 1);
+	resp_put_verbatim(NULL, RESP_3, "a", 1);
 	resp_put_array(NULL, 1);
 	buf_free(&out);
 	assert_int_equal(mem.bytes, 0);
@@ -377,16 +409,11 @@ static void test_replies(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_each_cut),
-		cmocka_unit_test(test_byte_by_byte),
-		cmocka_unit_test(test_pipeline),
-		cmocka_unit_test(test_line_limit),
-		cmocka_unit_test(test_announcements),
-		cmocka_unit_test(test_largest_bulk),
-		cmocka_unit_test(test_oversized_request),
-		cmocka_unit_test(test_many_arguments),
-		cmocka_unit_test(test_integers),
-		cmocka_unit_test(test_replies),
+		cmocka_unit_test(test_each_cut),	  cmocka_unit_test(test_byte_by_byte),
+		cmocka_unit_test(test_pipeline),	  cmocka_unit_test(test_line_limit),
+		cmocka_unit_test(test_announcements),	  cmocka_unit_test(test_largest_bulk),
+		cmocka_unit_test(test_oversized_request), cmocka_unit_test(test_many_arguments),
+		cmocka_unit_test(test_integers),	  cmocka_unit_test(test_replies),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

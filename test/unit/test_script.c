@@ -4,8 +4,8 @@
  * The runner adds nothing to the protocol: a command is one event of one core, or moves a message, the time or a disk.
  * After each step raft_check and the cluster-wide rules of raft_cores.h hold, whatever the script expects.
  *
- * Arguments: files; without, all of test/scripts/ *.script. SCRIPTS_REWRITE=1 writes the traces anew into scripts that
- * otherwise pass; it never touches an `expect`.
+ * Arguments: files; without, all of test/scripts/ *.script. With --rewrite before them, writes the traces anew into
+ * scripts that otherwise pass; it never touches an `expect`.
  */
 #include "raft_cores.h"
 
@@ -225,7 +225,8 @@ static bool star(const char *w)
 static bool matches(struct script *s, size_t at, size_t packet)
 {
 	const struct ikada_message *m = &s->cores->packets[packet].m;
-	return (star(s->words[at]) || m->from == number(s, at)) && (star(s->words[at + 1]) || m->to == number(s, at + 1)) &&
+	return (star(s->words[at]) || m->from == number(s, at)) &&
+	       (star(s->words[at + 1]) || m->to == number(s, at + 1)) &&
 	       (s->count == at + 2 || m->kind == kind_of(s->words[at + 2]));
 }
 
@@ -399,7 +400,8 @@ static bool do_timeout(struct script *s)
 		return fail(s, "the node is down");
 	uint64_t wait = s->cores->settings.election_max_ns;
 	if (core->status.role != IKADA_LEADER)
-		wait = core->raft->election_ns > core->raft->awake_ns ? core->raft->election_ns - core->raft->awake_ns : 0;
+		wait = core->raft->election_ns > core->raft->awake_ns ? core->raft->election_ns - core->raft->awake_ns
+								      : 0;
 	uint64_t until = core->raft->raw_ns + wait;
 	if (until > s->cores->raw_ns)
 		s->cores->raw_ns = until;
@@ -581,9 +583,10 @@ static bool expect_log(struct script *s, const struct core *core, bool values)
 	for (uint64_t i = 0; i < core->log.count; i++) {
 		const struct core_entry *entry = &core->log.entries[i];
 		if (values)
-			text_add(&found, " %s", entry->value == 0		 ? "-"
-						: entry->value <= s->value_count ? s->values[entry->value - 1]
-										 : "?");
+			text_add(&found, " %s",
+				 entry->value == 0		  ? "-"
+				 : entry->value <= s->value_count ? s->values[entry->value - 1]
+								  : "?");
 		else
 			text_add(&found, " %" PRIu64, entry->term);
 		if (equal)
@@ -627,7 +630,9 @@ static bool expect_message(struct script *s)
 	for (size_t i = 5; i < s->count;) {
 		const char *w = s->words[i];
 		uint64_t *f = field(&m, w);
-		bool flag = strcmp(w, "rejected") == 0 ? m.rejected : strcmp(w, "granted") == 0 ? m.granted : !m.granted;
+		bool flag = strcmp(w, "rejected") == 0	? m.rejected
+			    : strcmp(w, "granted") == 0 ? m.granted
+							: !m.granted;
 		if (strcmp(w, "rejected") == 0 || strcmp(w, "granted") == 0 || strcmp(w, "refused") == 0) {
 			if (!flag)
 				return fail(s, "it is not %s", w);
@@ -737,12 +742,12 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"nodes", do_nodes},	 {"auto", do_auto},	  {"manual", do_manual},   {"disk", do_disk},
-	{"timeout", do_timeout}, {"beat", do_beat},	  {"elapse", do_elapse},   {"tick", do_tick},
-	{"deliver", do_deliver}, {"drop", do_drop},	  {"duplicate", do_duplicate}, {"cut", do_cut},
-	{"heal", do_heal},	 {"lost", do_lost},	  {"propose", do_propose}, {"read", do_read},
-	{"durable", do_durable}, {"crash", do_crash},	  {"restart", do_restart}, {"inject", do_inject},
-	{"trace", do_trace},	 {"batch", do_batch},	  {"expect", do_expect},
+	{"nodes", do_nodes},	 {"auto", do_auto},   {"manual", do_manual},	   {"disk", do_disk},
+	{"timeout", do_timeout}, {"beat", do_beat},   {"elapse", do_elapse},	   {"tick", do_tick},
+	{"deliver", do_deliver}, {"drop", do_drop},   {"duplicate", do_duplicate}, {"cut", do_cut},
+	{"heal", do_heal},	 {"lost", do_lost},   {"propose", do_propose},	   {"read", do_read},
+	{"durable", do_durable}, {"crash", do_crash}, {"restart", do_restart},	   {"inject", do_inject},
+	{"trace", do_trace},	 {"batch", do_batch}, {"expect", do_expect},
 };
 
 static bool run_command(struct script *s, char *line)
@@ -862,18 +867,18 @@ static size_t list(const char *directory, char **paths, size_t room)
 
 int main(int argc, char **argv)
 {
-	const char *wanted = getenv("SCRIPTS_REWRITE");
-	bool rewrite = wanted != NULL && strcmp(wanted, "1") == 0;
+	bool rewrite = argc > 1 && strcmp(argv[1], "--rewrite") == 0;
+	int files = rewrite ? 2 : 1; /* Where they begin. */
 	char *paths[1000];
-	size_t count = argc > 1 ? 0 : list("test/scripts", paths, 1000);
+	size_t count = argc > files ? 0 : list("test/scripts", paths, 1000);
 	size_t listed = count;
 	uint32_t passed = 0;
-	for (int i = 1; i < argc && count < 1000; i++)
+	for (int i = files; i < argc && count < 1000; i++)
 		paths[count++] = argv[i];
 	for (size_t i = 0; i < count; i++)
 		passed += run_file(paths[i], rewrite);
 	for (size_t i = 0; i < listed; i++)
 		free(paths[i]);
-	printf("scripts: %" PRIu32 " passed, %zu failed, 0 skipped\n", passed, count - passed);
+	printf("test: %" PRIu32 " passed, %zu failed, 0 skipped\n", passed, count - passed);
 	return count > 0 && passed == count ? 0 : 1;
 }

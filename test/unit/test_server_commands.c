@@ -21,12 +21,14 @@ struct world {
 	struct machine *silent; /* Applies the same, and nobody waits for its replies. */
 	struct buf reply;
 	struct buf encoded;
+	enum resp_protocol protocol;
 };
 
 static int setup(void **state)
 {
 	struct world *w = calloc(1, sizeof *w);
 	mem_init(&w->mem, true);
+	w->protocol = RESP_2;
 	w->machine = machine_create(&w->mem);
 	w->silent = machine_create(&w->mem);
 	buf_init(&w->reply, &w->mem);
@@ -68,11 +70,11 @@ static void run_request(struct world *w, const struct request *request)
 	size_t size = buf_size(&w->encoded);
 	assert_int_equal(machine_encoded_bytes(bytes, size), size);
 	if (command->flags & COMMAND_WRITES) {
-		assert_int_equal(machine_apply(w->machine, bytes, size, &w->reply), MACHINE_DONE);
-		assert_int_equal(machine_apply(w->silent, bytes, size, NULL), MACHINE_DONE);
+		assert_int_equal(machine_apply(w->machine, bytes, size, w->protocol, &w->reply), MACHINE_DONE);
+		assert_int_equal(machine_apply(w->silent, bytes, size, RESP_2, NULL), MACHINE_DONE);
 		return;
 	}
-	machine_query(w->machine, bytes, size, &w->reply);
+	machine_query(w->machine, bytes, size, w->protocol, &w->reply);
 	assert_int_equal(get_le32(buf_at(&w->reply)), 1);
 	buf_consume(&w->reply, 4);
 }
@@ -241,27 +243,160 @@ static void test_keys(void **state)
 	RUN(*state, steps);
 }
 
+static void test_more_strings(void **state)
+{
+	static const struct step steps[] = {
+		{"SETNX n 1", ":1\r\n"},	{"SETNX n 2", ":0\r\n"},
+		{"GETSET n 3", "$1\r\n1\r\n"},	{"GETSET none 3", NIL},
+		{"GETDEL none", "$1\r\n3\r\n"}, {"GETDEL none", NIL},
+		{"EXISTS none n", ":1\r\n"},	{"MSETNX a 1 b 2", ":1\r\n"},
+		{"MSETNX c 3 a 4", ":0\r\n"},	{"MGET a b c", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n"},
+		{"MSETNX d 3 d 4", ":1\r\n"},	{"GET d", "$1\r\n4\r\n"},
+	};
+	RUN(*state, steps);
+}
+
+static void test_parts(void **state)
+{
+	static const struct step steps[] = {
+		{"SET s hello", OK},
+		{"GETRANGE s 0 -1", "$5\r\nhello\r\n"},
+		{"GETRANGE s 1 2", "$2\r\nel\r\n"},
+		{"GETRANGE s -3 -2", "$2\r\nll\r\n"},
+		{"GETRANGE s -100 1", "$2\r\nhe\r\n"},
+		{"GETRANGE s 3 100", "$2\r\nlo\r\n"},
+		{"GETRANGE s 3 1", "$0\r\n\r\n"},
+		{"GETRANGE s 5 20", "$0\r\n\r\n"},
+		{"GETRANGE s -1 -3", "$0\r\n\r\n"},
+		{"GETRANGE s -10 -9", "$1\r\nh\r\n"},
+		{"GETRANGE s -9223372036854775808 9223372036854775807", "$5\r\nhello\r\n"},
+		{"GETRANGE s 9223372036854775807 -9223372036854775808", "$0\r\n\r\n"},
+		{"GETRANGE none 0 1", "$0\r\n\r\n"},
+		{"GETRANGE none -1 -1", "$0\r\n\r\n"},
+		{"GETRANGE s x 1", NO_INTEGER},
+		{"GETRANGE s 1 x", NO_INTEGER},
+		{"SUBSTR s 1 1", "$1\r\ne\r\n"},
+		{"SETRANGE s 2 XX", ":5\r\n"},
+		{"GET s", "$5\r\nheXXo\r\n"},
+		{"SETRANGE s 4 YZ", ":6\r\n"},
+		{"GET s", "$6\r\nheXXYZ\r\n"},
+		{"SETRANGE none 0 \"\"", ":0\r\n"},
+		{"EXISTS none", ":0\r\n"},
+		{"SETRANGE s -1 a", "-ERR offset is out of range\r\n"},
+		{"SETRANGE s x a", NO_INTEGER},
+		{"SETRANGE s 9223372036854775807 a",
+		 "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n"},
+		{"SETRANGE s 16646144 a", "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n"},
+		{"SETRANGE s 9223372036854775807 \"\"", ":6\r\n"},
+		{"SETRANGE big 16646143 a", ":16646144\r\n"},
+		{"GETRANGE big 16646142 -1", ""},
+	};
+	const size_t count = sizeof steps / sizeof *steps - 1;
+	struct world *w = *state;
+	run_steps(w, steps, count);
+	run_line(w, steps[count].line);
+	assert_int_equal(buf_size(&w->reply), 8);
+	assert_memory_equal(buf_at(&w->reply), "$2\r\n\0a\r\n", 8);
+	run_line(w, "SETRANGE new 2 a");
+	run_line(w, "GET new");
+	assert_int_equal(buf_size(&w->reply), 9);
+	assert_memory_equal(buf_at(&w->reply), "$3\r\n\0\0a\r\n", 9);
+}
+
+static void test_more_keys(void **state)
+{
+	static const struct step steps[] = {
+		{"KEYS *", "*0\r\n"},
+		{"MSET ab 1 b 2 aa 3 \"\" 4", OK},
+		{"KEYS *", "*4\r\n$0\r\n\r\n$2\r\naa\r\n$2\r\nab\r\n$1\r\nb\r\n"},
+		{"KEYS a*", "*2\r\n$2\r\naa\r\n$2\r\nab\r\n"},
+		{"KEYS A*", "*0\r\n"},
+		{"TYPE ab", "+string\r\n"},
+		{"TYPE none", "+none\r\n"},
+		{"TOUCH ab ab none b", ":3\r\n"},
+		{"UNLINK ab none", ":1\r\n"},
+		{"EXISTS ab", ":0\r\n"},
+		{"FLUSHDB now", SYNTAX},
+		{"DBSIZE", ":3\r\n"},
+		{"FLUSHDB ASYNC", OK},
+		{"DBSIZE", ":0\r\n"},
+	};
+	RUN(*state, steps);
+}
+
+/* Version 3 has a null of its own; everything else is the same, and so is the state. */
+static void test_protocol(void **state)
+{
+	static const struct step steps[] = {
+		{"GET a", "_\r\n"},	   {"SET a 1 XX", "_\r\n"},
+		{"SET a 1 GET", "_\r\n"},  {"MGET a none", "*2\r\n$1\r\n1\r\n_\r\n"},
+		{"GETSET b 1", "_\r\n"},   {"GETDEL none", "_\r\n"},
+		{"SET a 2", OK},	   {"INCR a", ":3\r\n"},
+		{"TYPE a", "+string\r\n"}, {"KEYS *", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"},
+		{"INCR", ARITY("incr")},
+	};
+	static const struct step before[] = {{"GET none", NIL}};
+	struct world *w = *state;
+	w->protocol = RESP_3;
+	RUN(w, steps);
+	w->protocol = RESP_2;
+	RUN(w, before);
+}
+
+/* As many keys as may be looked at, and one more. */
+static void test_keys_limit(void **state)
+{
+	struct world *w = *state;
+	struct keyspace *keyspace = &w->machine->keyspace;
+	const struct slice value = {(const uint8_t *)"", 0};
+	char name[16];
+	for (uint32_t i = 0; i <= 1000000; i++) {
+		size_t size = (size_t)snprintf(name, sizeof name, "%07u", (unsigned)i);
+		if (i == 1000000) {
+			run_line(w, "KEYS 099999?");
+			assert_int_equal(buf_size(&w->reply), 5 + 10 * 13);
+			run_line(w, "KEYS *");
+			assert_int_equal(buf_size(&w->reply), 10 + 1000000 * 13);
+		}
+		keyspace_put(keyspace, (struct slice){(const uint8_t *)name, size}, value);
+	}
+	run_line(w, "KEYS 099999?");
+	check_reply(w, "KEYS", "-ERR KEYS would hold up the cluster: there are more than 1000000 keys\r\n");
+}
+
+/* Long keys: the reply would be too large, and the memory that it took comes back. */
+static void test_keys_too_large(void **state)
+{
+	struct world *w = *state;
+	static uint8_t key[KEY_BYTES_MAX];
+	for (int i = 0; i < 513; i++) {
+		memcpy(key, &i, sizeof i);
+		keyspace_put(&w->machine->keyspace, (struct slice){key, sizeof key}, (struct slice){key, 0});
+	}
+	size_t before = w->mem.bytes;
+	run_line(w, "KEYS *");
+	check_reply(w, "KEYS", "-ERR the reply would be larger than 33554432 bytes\r\n");
+	assert_true(w->mem.bytes < before + 65536);
+}
+
 static void test_arity(void **state)
 {
 	static const struct step steps[] = {
-		{"GET", ARITY("get")},
-		{"GET a b", ARITY("get")},
-		{"SET a", ARITY("set")},
-		{"DEL", ARITY("del")},
-		{"EXISTS", ARITY("exists")},
-		{"INCR", ARITY("incr")},
-		{"INCR a 1", ARITY("incr")},
-		{"INCRBY a", ARITY("incrby")},
-		{"DECR a 1", ARITY("decr")},
-		{"DECRBY a", ARITY("decrby")},
-		{"APPEND a", ARITY("append")},
-		{"APPEND a b c", ARITY("append")},
-		{"STRLEN", ARITY("strlen")},
-		{"DBSIZE x", ARITY("dbsize")},
-		{"MGET", ARITY("mget")},
-		{"MSET", ARITY("mset")},
-		{"MSET a", ARITY("mset")},
-		{"MSET a 1 b", ARITY("mset")},
+		{"GET", ARITY("get")},		 {"GET a b", ARITY("get")},
+		{"SET a", ARITY("set")},	 {"DEL", ARITY("del")},
+		{"EXISTS", ARITY("exists")},	 {"INCR", ARITY("incr")},
+		{"INCR a 1", ARITY("incr")},	 {"INCRBY a", ARITY("incrby")},
+		{"DECR a 1", ARITY("decr")},	 {"DECRBY a", ARITY("decrby")},
+		{"APPEND a", ARITY("append")},	 {"APPEND a b c", ARITY("append")},
+		{"STRLEN", ARITY("strlen")},	 {"DBSIZE x", ARITY("dbsize")},
+		{"MGET", ARITY("mget")},	 {"MSET", ARITY("mset")},
+		{"MSET a", ARITY("mset")},	 {"MSET a 1 b", ARITY("mset")},
+		{"MSETNX", ARITY("msetnx")},	 {"MSETNX a 1 b", ARITY("msetnx")},
+		{"GETSET a", ARITY("getset")},	 {"GETDEL", ARITY("getdel")},
+		{"SETNX a", ARITY("setnx")},	 {"GETRANGE a 1", ARITY("getrange")},
+		{"SUBSTR a 1", ARITY("substr")}, {"SETRANGE a 1", ARITY("setrange")},
+		{"TYPE a b", ARITY("type")},	 {"UNLINK", ARITY("unlink")},
+		{"TOUCH", ARITY("touch")},	 {"KEYS", ARITY("keys")},
 	};
 	RUN(*state, steps);
 }
@@ -275,7 +410,7 @@ static void test_table(void **state)
 		const struct command *command = command_of_code(code);
 		if (command == NULL)
 			continue;
-		struct slice name = {(const uint8_t *)command->name, strlen(command->name)};
+		struct slice name = {(const uint8_t *)command->about.name, strlen(command->about.name)};
 		assert_ptr_equal(command_find(name), command);
 		assert_int_equal(command_code(command), code);
 		name.size--;
@@ -292,7 +427,8 @@ static void run_large(struct world *w, const char *name, size_t key_size, size_t
 {
 	uint8_t *bytes = calloc(1, 16 + key_size + value_size);
 	memcpy(bytes, name, strlen(name));
-	const struct span spans[] = {{0, (uint32_t)strlen(name)}, {16, (uint32_t)key_size},
+	const struct span spans[] = {{0, (uint32_t)strlen(name)},
+				     {16, (uint32_t)key_size},
 				     {(uint32_t)(16 + key_size), (uint32_t)value_size}};
 	const struct request request = {bytes, spans, value_size == 0 ? 2 : 3};
 	run_request(w, &request);
@@ -343,7 +479,7 @@ static void test_reads_together(void **state)
 	encode_get(w, "a");
 	encode_get(w, "none");
 	encode_get(w, "b");
-	machine_query(w->machine, buf_at(&w->encoded), buf_size(&w->encoded), &w->reply);
+	machine_query(w->machine, buf_at(&w->encoded), buf_size(&w->encoded), RESP_2, &w->reply);
 	assert_int_equal(get_le32(buf_at(&w->reply)), 3);
 	buf_consume(&w->reply, 4);
 	check_reply(w, "three", "$1\r\n1\r\n$-1\r\n$2\r\n22\r\n");
@@ -364,7 +500,7 @@ static void test_long_answer(void **state)
 	static const uint32_t counts[] = {2, 2, 1};
 	for (size_t i = 0; i < 3; i++) {
 		clear(&w->reply);
-		machine_query(w->machine, buf_at(&w->encoded), buf_size(&w->encoded), &w->reply);
+		machine_query(w->machine, buf_at(&w->encoded), buf_size(&w->encoded), RESP_2, &w->reply);
 		uint32_t count = get_le32(buf_at(&w->reply));
 		assert_int_equal(count, counts[i]);
 		assert_int_equal(buf_size(&w->reply), 4 + count * (9 + MACHINE_ANSWER_BYTES / 2 + 2));
@@ -385,9 +521,9 @@ static void check_malformed(struct world *w, const uint8_t *bytes, size_t size)
 	if (size > 0)
 		memcpy(copy, bytes, size);
 	clear(&w->reply);
-	assert_int_equal(machine_apply(w->machine, copy, size, &w->reply), MACHINE_MALFORMED);
+	assert_int_equal(machine_apply(w->machine, copy, size, RESP_2, &w->reply), MACHINE_MALFORMED);
 	check_reply(w, "malformed", malformed);
-	assert_int_equal(machine_apply(w->machine, copy, size, NULL), MACHINE_MALFORMED);
+	assert_int_equal(machine_apply(w->machine, copy, size, RESP_2, NULL), MACHINE_MALFORMED);
 	assert_int_equal(keyspace_count(&w->machine->keyspace), 1);
 	free(copy);
 }
@@ -429,8 +565,8 @@ static void test_newer_entries(void **state)
 	struct world *w = *state;
 	static const uint8_t format[] = {2, 7, 2, 0, 9, 9, 9, 9};
 	static const uint8_t code[] = {1, 0, COMMAND_CODES, 0, 1, 0, 0, 0, 2, 0, 0, 0, 'a', 'b'};
-	assert_int_equal(machine_apply(w->machine, format, sizeof format, &w->reply), MACHINE_NEWER);
-	assert_int_equal(machine_apply(w->machine, code, sizeof code, NULL), MACHINE_NEWER);
+	assert_int_equal(machine_apply(w->machine, format, sizeof format, RESP_2, &w->reply), MACHINE_NEWER);
+	assert_int_equal(machine_apply(w->machine, code, sizeof code, RESP_2, NULL), MACHINE_NEWER);
 	assert_int_equal(buf_size(&w->reply), 0);
 }
 
@@ -450,7 +586,8 @@ static void test_wrong_entries(void **state)
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		clear(&w->reply);
-		assert_int_equal(machine_apply(w->machine, cases[i].bytes, cases[i].size, &w->reply), MACHINE_DONE);
+		assert_int_equal(machine_apply(w->machine, cases[i].bytes, cases[i].size, RESP_2, &w->reply),
+				 MACHINE_DONE);
 		check_reply(w, "wrong", cases[i].reply);
 	}
 	assert_int_equal(keyspace_count(&w->machine->keyspace), 0);
@@ -462,7 +599,7 @@ static void check_query(struct world *w, const uint8_t *bytes, size_t size, uint
 	if (size > 0)
 		memcpy(copy, bytes, size);
 	clear(&w->reply);
-	machine_query(w->machine, copy, size, &w->reply);
+	machine_query(w->machine, copy, size, RESP_2, &w->reply);
 	free(copy);
 	assert_int_equal(get_le32(buf_at(&w->reply)), count);
 	buf_consume(&w->reply, 4);
@@ -509,11 +646,11 @@ static void test_random_bytes(void **state)
 		if (size == 0 || x >> 63)
 			size = 40;
 		clear(&w->reply);
-		enum machine_result result = machine_apply(w->machine, bytes, size, &w->reply);
-		assert_int_equal(machine_apply(w->silent, bytes, size, NULL), result);
+		enum machine_result result = machine_apply(w->machine, bytes, size, w->protocol, &w->reply);
+		assert_int_equal(machine_apply(w->silent, bytes, size, RESP_2, NULL), result);
 		assert_int_equal(buf_size(&w->reply) == 0, result == MACHINE_NEWER);
 		clear(&w->reply);
-		machine_query(w->machine, bytes, 40, &w->reply);
+		machine_query(w->machine, bytes, 40, RESP_2, &w->reply);
 		free(bytes);
 	}
 	struct store_cursor a, b;
@@ -541,16 +678,44 @@ static void test_glob(void **state)
 		const char *pattern, *text;
 		bool matches;
 	} cases[] = {
-		{"", "", true}, {"", "a", false}, {"a", "", false}, {"a", "a", true}, {"a", "A", true},
-		{"a", "ab", false}, {"*", "", true}, {"*", "abc", true}, {"**", "abc", true},
-		{"a*", "a", true}, {"a*c", "abbc", true}, {"a*c", "abcb", false}, {"*b*", "abc", true},
-		{"*bc", "abcbc", true}, {"?", "", false}, {"?", "a", true}, {"??", "a", false},
-		{"a?c", "abc", true}, {"[abc]", "b", true}, {"[abc]", "d", false}, {"[^abc]", "d", true},
-		{"[^abc]", "a", false}, {"[a-c]x", "bx", true}, {"[c-a]x", "bx", true}, {"[a-c]", "d", false},
-		{"[a", "a", true}, {"[a", "b", false}, {"[", "[", false}, {"[\\]]", "]", true},
-		{"\\*", "*", true}, {"\\*", "a", false}, {"\\", "\\", true}, {"a*b*c*d", "axxbxxcxxd", true},
-		{"a*b*c*d", "axxbxxcxx", false}, {"*[0-9]", "save1", true}, {"s*e", "save", true},
-		{"max*", "maxclients", true}, {"[]", "a", false},
+		{"", "", true},
+		{"", "a", false},
+		{"a", "", false},
+		{"a", "a", true},
+		{"a", "A", true},
+		{"a", "ab", false},
+		{"*", "", true},
+		{"*", "abc", true},
+		{"**", "abc", true},
+		{"a*", "a", true},
+		{"a*c", "abbc", true},
+		{"a*c", "abcb", false},
+		{"*b*", "abc", true},
+		{"*bc", "abcbc", true},
+		{"?", "", false},
+		{"?", "a", true},
+		{"??", "a", false},
+		{"a?c", "abc", true},
+		{"[abc]", "b", true},
+		{"[abc]", "d", false},
+		{"[^abc]", "d", true},
+		{"[^abc]", "a", false},
+		{"[a-c]x", "bx", true},
+		{"[c-a]x", "bx", true},
+		{"[a-c]", "d", false},
+		{"[a", "a", true},
+		{"[a", "b", false},
+		{"[", "[", false},
+		{"[\\]]", "]", true},
+		{"\\*", "*", true},
+		{"\\*", "a", false},
+		{"\\", "\\", true},
+		{"a*b*c*d", "axxbxxcxxd", true},
+		{"a*b*c*d", "axxbxxcxx", false},
+		{"*[0-9]", "save1", true},
+		{"s*e", "save", true},
+		{"max*", "maxclients", true},
+		{"[]", "a", false},
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct slice pattern = {(const uint8_t *)cases[i].pattern, strlen(cases[i].pattern)};
@@ -573,6 +738,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_set_options, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_numbers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_more_strings, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_parts, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_more_keys, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_protocol, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keys_too_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_arity, setup, teardown),
 		cmocka_unit_test(test_table),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),

@@ -273,7 +273,8 @@ static void random_run(uint64_t seed, enum style style, size_t key_count, uint64
 	struct world w;
 	world_open(&w, seed, style, key_count);
 	for (uint64_t step = 1; step <= steps; step++) {
-		uint64_t season = step * 8 / steps; /* The tree grows, then shrinks to almost nothing, again and again. */
+		uint64_t season =
+			step * 8 / steps; /* The tree grows, then shrinks to almost nothing, again and again. */
 		random_step(&w, season % 2 == 0 ? 70 : 20);
 		if (rng_below(&w.rng, check_every / 8 + 1) == 0)
 			hold_or_release(&w);
