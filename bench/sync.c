@@ -20,11 +20,11 @@ enum { BLOCK = 4096, COUNT_MAX = 100000, ROUND = 100 };
 
 struct way {
 	const char *name;
-	int flags;	/* Of open, for the appends. */
-	int rwf;	/* Of pwritev2. */
-	int allocated;	/* fallocate. */
-	int filled;	/* With zeros, synced. */
-	int datasync;	/* After each append. */
+	int flags;     /* Of open, for the appends. */
+	int rwf;       /* Of pwritev2. */
+	int allocated; /* fallocate. */
+	int filled;    /* With zeros, synced. */
+	int datasync;  /* After each append. */
 	int fd;
 	uint64_t *ns;
 };

@@ -3,13 +3,15 @@
  *
  * The core implements Raft (Ongaro and Ousterhout 2014, "the paper"; Ongaro's dissertation 2014, "the dissertation"):
  * leader election with pre-vote (dissertation 9.6), randomised timeouts (paper 5.2), check-quorum and leader
- * stickiness (dissertation 6.2), log replication with pipelining (10.2.1), commitment (paper 5.3, 5.4.2), and
- * linearizable reads by ReadIndex (dissertation 6.4).
+ * stickiness (dissertation 6.2), log replication with pipelining (10.2.1), commitment (paper 5.3, 5.4.2), snapshots
+ * (paper 7), changes of membership by joint consensus (paper 6, dissertation 4.3) with learners caught up first
+ * (4.2.1), leadership transfer (3.10), and linearizable reads by ReadIndex (6.4).
  *
  * Pure. ikada_raft_step changes *raft and *effects and nothing else: no allocation, no clock, no I/O, no callback, no
  * writable global. The same events give the same effects with every compiler.
  * Infallible. Memory is given once, sized by limits; a step returns nothing. A refusal is an effect.
  * Payload-free. The core knows the (index, term) of each entry, as runs, never its bytes: the driver keeps those.
+ * Configurations are the exception: they come and go decoded, by value.
  * Thread-safety: one caller at a time for each struct ikada_raft; separate ones are independent.
  * Units: times are nanoseconds (names end in _ns), sizes are bytes (names end in _bytes).
  *
@@ -37,18 +39,41 @@ extern "C" {
 #endif
 #endif
 
-/* The most members a configuration can have. */
-#define IKADA_MEMBERS_MAX 9
+/* The most members a configuration can have, all together, and the most voters on either side of a joint one. */
+#define IKADA_MEMBERS_MAX 16
+#define IKADA_VOTERS_MAX 9
 
-/* A voting member. The incarnation is drawn when a data directory is made: a wiped disk is another member. */
+/*
+ * What a member is in a configuration. A configuration is joint if it has INCOMING or OUTGOING members; then every
+ * decision needs a majority of the old voters (VOTER, OUTGOING) *and* one of the new (VOTER, INCOMING). In one that is
+ * not joint, VOTER and LEAVING members vote.
+ */
+enum ikada_standing {
+	IKADA_VOTER = 0,    /* Votes, now and after a change under way. */
+	IKADA_LEARNER = 1,  /* Receives the log, never votes, stays one. */
+	IKADA_JOINING = 2,  /* A learner that becomes a voter as soon as it has caught up. */
+	IKADA_LEAVING = 3,  /* Votes until all that are JOINING have caught up; then it goes. */
+	IKADA_INCOMING = 4, /* Joint: votes in the new one only. */
+	IKADA_OUTGOING = 5, /* Joint: votes in the old one only. */
+};
+
+/*
+ * A member is the pair (id, incarnation). The incarnation is drawn when a data directory is made: a wiped disk is
+ * another member. While one is replaced by another incarnation of the same id, both stand in the configuration.
+ */
 struct ikada_member {
 	uint64_t id; /* Not 0. */
 	uint64_t incarnation;
+	enum ikada_standing standing;
 };
 
-/* A configuration, by value; members ascend by id. `index` is that of the entry that made it, 0 for the first. */
+/*
+ * A configuration, by value; members ascend by (id, incarnation). It is in force from when its entry is appended, and
+ * no longer when that is cut off the log. With count 0, a log that has not been told of any yet: nobody votes.
+ */
 struct ikada_config {
-	uint64_t index;
+	uint64_t index;	 /* Of the entry that made it; 0 for the first. */
+	uint64_t max_id; /* The highest id that was ever used. Ids retire for ever. */
 	uint32_t count;
 	struct ikada_member members[IKADA_MEMBERS_MAX];
 };
@@ -61,31 +86,37 @@ struct ikada_run {
 
 /* What bounds the memory of one core. */
 struct ikada_limits {
-	uint32_t term_runs;	     /* Runs of terms in the log, at least 8. A node without room for its no-op does not campaign. */
-	uint32_t inflight_messages;  /* AppendEntries with entries under way to each peer, at least 1. */
-	uint64_t inflight_bytes;     /* Their bytes, as reported by IKADA_SENT; one message is always allowed. */
+	uint32_t
+		term_runs; /* Runs of terms in the log, at least 8. A node without room for its no-op does not campaign. */
+	uint32_t inflight_messages;   /* AppendEntries with entries under way to each peer, at least 1. */
+	uint64_t inflight_bytes;      /* Their bytes, as reported by IKADA_SENT; one message is always allowed. */
 	uint64_t uncommitted_entries; /* Entries a leader holds beyond its commit index; more are refused as busy. */
 };
 
 /* What stays the same while a node runs. */
 struct ikada_settings {
-	uint64_t self; /* The id of this member. */
-	uint64_t seed; /* For randomised timeouts; different on each node and start. */
+	uint64_t self;	      /* The id of this member, which may or may not be in the configuration, ... */
+	uint64_t incarnation; /* ... and its incarnation. */
+	uint64_t seed;	      /* For randomised timeouts; different on each node and start. */
 	uint64_t heartbeat_ns;
 	uint64_t election_min_ns; /* An election timeout is drawn from [min, max]; min is at least 2 heartbeats. */
 	uint64_t election_max_ns;
 	uint64_t hint_delay_ns; /* After the leader's connection was lost, a member waits its rank times this. */
+	uint32_t
+		priority; /* 0 is usual. Each step more lets a member wait election_min_ns longer before it campaigns. */
 };
 
 /* What was found on disk; for a new node term 0, vote 0, an empty log and the first configuration. */
 struct ikada_boot {
 	uint64_t term;
-	uint64_t vote; /* The member voted for in `term`; 0 none. */
-	struct ikada_config config;
-	uint64_t base_index; /* The log starts after this index, ... */
-	uint64_t base_term;  /* ... whose term is this. */
-	uint64_t last_index; /* Of the last entry; base_index if there is none. All of it is durable. */
-	const struct ikada_run *runs; /* The terms of base_index + 1 .. last_index; not kept. */
+	uint64_t vote;		    /* The member voted for in `term`; 0 none. */
+	uint64_t vote_incarnation;  /* 0: not known; then it is taken for no member's, and is not granted again. */
+	struct ikada_config config; /* The last one that stands in the log, or at its base, committed or not. */
+	struct ikada_config config_before; /* The one before that, if the log or its base has one; else the same. */
+	uint64_t base_index;		   /* The log starts after this index, ... */
+	uint64_t base_term;		   /* ... whose term is this. */
+	uint64_t last_index;		   /* Of the last entry; base_index if there is none. All of it is durable. */
+	const struct ikada_run *runs;	   /* The terms of base_index + 1 .. last_index; not kept. */
 	uint32_t run_count;
 	uint64_t commit; /* An index known to be committed, base_index <= commit <= last_index. */
 	uint64_t raw_ns;
@@ -101,12 +132,17 @@ enum ikada_message_kind {
 	IKADA_VOTE_REPLY = 4,
 	IKADA_APPEND = 5, /* With no entries it is a heartbeat. */
 	IKADA_APPEND_REPLY = 6,
+	IKADA_SNAPSHOT = 7, /* Not sent as such: see below. */
+	IKADA_TIMEOUT_NOW = 8,
 };
 
 /*
  * A message between members. Fields that a kind does not name are 0.
  *
+ * Members are named by id and incarnation. The wire need not carry incarnations: the connection has proved them.
+ *
  * PREVOTE, VOTE	last_index, last_term of the candidate's log. PREVOTE's term is the one it would campaign in.
+ *			transfer: the leader itself wants this vote to be given.
  * PREVOTE_REPLY,	granted. A granted pre-vote carries the term that was asked for, a refusal the voter's own.
  * VOTE_REPLY
  * APPEND		prev_index, prev_term, commit, round, sent_ns; entries prev_index + 1 .. last_index.
@@ -118,16 +154,25 @@ enum ikada_message_kind {
  *			rejected: the append's prev_index did not agree; then prev_index is that of the append,
  *			last_index the end of the sender's log, conflict_term the term it has at prev_index (0: no
  *			entry there), conflict_index the first index of that term (or last_index + 1).
+ * SNAPSHOT		In effects: the peer needs entries that this log no longer has. The driver streams it its newest
+ *			snapshot, however long that takes, and says how it ended with IKADA_SNAPSHOT_ENDED. The message
+ *			is repeated at each heartbeat until then, and means nothing while such a stream is under way.
+ *			In an IKADA_RECEIVE event, which the driver makes for each chunk that comes: the term of the leader
+ *			that sends it; last_index, last_term of the snapshot. effects.accept_snapshot answers.
+ * TIMEOUT_NOW		The leader wants the receiver to campaign at once.
  */
 struct ikada_message {
 	enum ikada_message_kind kind;
 	bool granted;
 	bool rejected;
+	bool transfer;
 	uint64_t from;
 	uint64_t to;
+	uint64_t from_incarnation; /* In a RECEIVE event, what the connection has proved. */
+	uint64_t to_incarnation;
 	uint64_t term;
-	uint64_t after; /* The ticket that must be durable before this leaves; not sent on the wire. */
-	uint64_t round; /* Rounds confirm leadership for reads and check-quorum; unique within a term. */
+	uint64_t after;	  /* The ticket that must be durable before this leaves; not sent on the wire. */
+	uint64_t round;	  /* Rounds confirm leadership for reads and check-quorum; unique within a term. */
 	uint64_t sent_ns; /* The leader's raw clock when it made the round's message. */
 	uint64_t prev_index;
 	uint64_t prev_term;
@@ -148,6 +193,21 @@ enum ikada_event_kind {
 	IKADA_PROPOSE,	 /* Requests first_id .. first_id + count - 1 want to be entries. */
 	IKADA_READ,	 /* Requests first_id .. first_id + count - 1 want a read index. Ids ascend without gaps. */
 	IKADA_PEER_LOST, /* The current connection with `peer` was closed by the other side. A hint, safe to omit. */
+	/*
+	 * The state up to `last_index`, which is applied, is safe in snapshot files: the log may begin behind it. Nothing
+	 * happens where the log begins already, or is not durable up to there yet (it can be asked again).
+	 */
+	IKADA_COMPACT,
+	/* A snapshot up to `last_index` reached `peer` and is durable there; 0: it did not, or was refused. */
+	IKADA_SNAPSHOT_ENDED,
+	/*
+	 * A received snapshot up to (last_index, last_term), with `config`, is durable, file and directory. It takes the
+	 * place of the log up to there, unless that is committed already, or this member leads: effects.installed.
+	 */
+	IKADA_INSTALL,
+	IKADA_CHANGE,	/* Request first_id wants the members to be those of `config` (VOTER and LEARNER only). */
+	IKADA_TRANSFER, /* Hand leadership to `peer` (0: to whom it suits best), by the raw time deadline_ns. */
+	IKADA_HALT, /* From now on neither campaign nor lead (on), or do so again (not on). Logging and votes go on. */
 };
 
 /*
@@ -159,20 +219,29 @@ struct ikada_event {
 	uint64_t raw_ns;
 	uint64_t awake_ns;
 	const struct ikada_message *message; /* RECEIVE */
-	const struct ikada_run *runs;	     /* RECEIVE of an append with entries: ascending, the first at prev_index + 1. */
+	const struct ikada_run *runs; /* RECEIVE of an append with entries: ascending, the first at prev_index + 1. */
 	uint32_t run_count;
-	uint64_t ticket;     /* DURABLE */
-	uint64_t peer;	     /* SENT, PEER_LOST */
-	uint64_t last_index; /* SENT */
-	uint64_t bytes;	     /* SENT */
-	uint64_t first_id;   /* PROPOSE, READ */
-	uint64_t count;	     /* PROPOSE, READ; at least 1. */
+	uint32_t config_count;
+	const struct ikada_config *configs; /* RECEIVE of an append: those among its entries, ascending by index. */
+	const struct ikada_config *config;  /* INSTALL, CHANGE */
+	uint64_t ticket;		    /* DURABLE */
+	uint64_t peer;			    /* SENT, PEER_LOST, SNAPSHOT_ENDED, TRANSFER */
+	uint64_t peer_incarnation;
+	uint64_t last_index;  /* SENT, COMPACT, SNAPSHOT_ENDED, INSTALL */
+	uint64_t last_term;   /* INSTALL */
+	uint64_t bytes;	      /* SENT */
+	uint64_t first_id;    /* PROPOSE, READ, CHANGE */
+	uint64_t count;	      /* PROPOSE, READ; at least 1. */
+	uint64_t deadline_ns; /* TRANSFER */
+	bool on;	      /* HALT */
 };
 
 /* Why a request was refused. The request had and will have no effect. */
 enum ikada_refusal {
 	IKADA_REFUSED_NOT_LEADER = 1,
-	IKADA_REFUSED_BUSY = 2, /* A limit is reached; try again later. */
+	IKADA_REFUSED_BUSY = 2,	     /* A limit is reached, or something is under way; try again later. */
+	IKADA_REFUSED_INVALID = 3,   /* A change that must not be: see IKADA_APPEND_CONFIG. */
+	IKADA_REFUSED_UNCHANGED = 4, /* A change to what already is. */
 };
 
 enum ikada_append_kind {
@@ -180,12 +249,16 @@ enum ikada_append_kind {
 	IKADA_APPEND_NOOP,     /* One entry without a payload, at the start of a leader's term. */
 	IKADA_APPEND_PROPOSED, /* The accepted prefix of the step's proposals, in order. */
 	IKADA_APPEND_RECEIVED, /* Entries of the step's message. */
+	IKADA_APPEND_CONFIG,   /* One entry, effects.config. */
 };
 
 struct ikada_id_range {
 	uint64_t first_id;
 	uint64_t count; /* 0: none. */
 };
+
+/* At most one append, one other request and one reply to each peer. */
+#define IKADA_MESSAGES_MAX (3 * IKADA_MEMBERS_MAX)
 
 /*
  * What a step asks of the driver, read in the order of the fields. Belongs to the caller, who may use one for all
@@ -196,13 +269,22 @@ struct ikada_effects {
 	bool hard_changed; /* Write (term, vote) to the log. */
 	uint64_t term;	   /* Always the current one. */
 	uint64_t vote;
+	uint64_t vote_incarnation;
 	enum ikada_append_kind append; /* Cut the log before append_first, if it reaches so far; then append. */
 	uint64_t append_first;
 	uint64_t append_last;
-	uint64_t append_term; /* NOOP and PROPOSED: the term to stamp. */
+	uint64_t append_term;	    /* All but RECEIVED: the term to stamp. */
+	struct ikada_config config; /* CONFIG: what the entry is to hold. Not touched otherwise. */
+
+	bool base_changed;   /* Has a ticket. Write down that the log begins after (base_index, base_term), ... */
+	bool installed;	     /* ... for the snapshot of an INSTALL. Else it keeps what lies behind that base. */
+	bool kept;	     /* INSTALLED: what lies behind the base agrees and stays. Else the log is empty now. */
+	uint64_t base_index; /* Always the current one. */
+	uint64_t base_term;
+	bool accept_snapshot; /* Of a chunk: the driver may receive this snapshot. */
 
 	uint32_t message_count;
-	struct ikada_message messages[2 * IKADA_MEMBERS_MAX]; /* At most one request and one reply to each peer. */
+	struct ikada_message messages[IKADA_MESSAGES_MAX];
 
 	uint64_t commit; /* Always the current one: entries up to here may be applied. */
 
@@ -212,10 +294,16 @@ struct ikada_effects {
 	enum ikada_refusal refused_proposals_why;
 	struct ikada_id_range refused_reads;
 	enum ikada_refusal refused_reads_why;
+	struct ikada_id_range refused_changes; /* At most one. */
+	enum ikada_refusal refused_changes_why;
+	bool transfer_ended; /* A transfer was given up, or cannot be: this member goes on as it was. */
 
-	bool role_changed; /* Role, term or leader is not what it was before the step. */
-	enum ikada_role role; /* Always the current one. */
-	uint64_t leader;      /* 0: unknown. Always the current one. */
+	bool config_changed;   /* The configuration in force is not what it was before the step (status tells it). */
+	bool wants_compaction; /* The table of term runs is half full. Always the current state. */
+	bool role_changed;     /* Role, term or leader is not what it was before the step. */
+	enum ikada_role role;  /* Always the current one. */
+	uint64_t leader;       /* 0: unknown. Always the current one. */
+	uint64_t leader_incarnation;
 };
 
 struct ikada_raft;
@@ -228,26 +316,36 @@ IKADA_API struct ikada_raft *ikada_raft_init(void *memory, const struct ikada_li
 					     const struct ikada_settings *settings, const struct ikada_boot *boot);
 
 /* The one entry point. */
-IKADA_API void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event,
-			       struct ikada_effects *effects);
+IKADA_API void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
 
 /* The raw time at which the core next wants an event (a TICK if nothing else comes); UINT64_MAX: never. */
 IKADA_API uint64_t ikada_raft_deadline(const struct ikada_raft *raft);
 
 /* What a driver, a status page or a test may want to know; copied. */
 struct ikada_raft_status {
-	uint64_t self, term, vote, leader;
+	uint64_t self, term, vote, leader, leader_incarnation;
 	enum ikada_role role;
+	bool halted;
 	uint64_t commit, base_index, last_index, last_term;
-	uint64_t durable_index; /* The log is durable up to here. */
-	uint32_t peer_count;	/* On a leader, one for each other member; else 0. */
+	uint64_t durable_index;	    /* The log is durable up to here. */
+	uint64_t transfer_to;	    /* The member that is to lead next; 0 none. */
+	struct ikada_config config; /* The one in force; committed if its index is at most `commit`. */
+	uint32_t peer_count;	    /* On a leader, one for each other member; else 0. */
 	struct {
-		uint64_t id, match_index, next_index;
+		uint64_t id, incarnation, match_index, next_index;
 		uint64_t heard_ns; /* Send time (raw) of the newest append this peer answered; 0: none in this term. */
 		bool probing;
+		bool snapshot;	/* It needs a snapshot, or is being sent one. */
+		bool caught_up; /* JOINING: as far as the leader, for as long as an election takes. */
 	} peers[IKADA_MEMBERS_MAX];
 };
 IKADA_API void ikada_raft_status(const struct ikada_raft *raft, struct ikada_raft_status *status);
+
+/*
+ * Can this be a configuration: counts within the limits, members in order, a voter on each side, no standing that
+ * excludes another? Of what comes from a disk or a peer the driver asks this before it hands it to the core.
+ */
+IKADA_API bool ikada_config_valid(const struct ikada_config *config);
 
 /* The term of the entry at `index`; 0 if the log does not have it (base_index counts as had). */
 IKADA_API uint64_t ikada_raft_term_at(const struct ikada_raft *raft, uint64_t index);

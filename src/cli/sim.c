@@ -65,12 +65,13 @@ static void print_totals(const struct totals *t)
 	       " of them below what was durable\n",
 	       t->rules.committed, t->rules.truncations, t->rules.truncated_durable);
 	printf("leaders: %" PRIu64 ", %" PRIu64 " began with an uncommitted tail, %" PRIu64
-	       " while another believed to lead; votes %" PRIu64 ", appends rejected %" PRIu64 "\n",
-	       t->rules.leaders, t->rules.led_with_tail, t->rules.two_leaders, t->rules.votes, t->rules.rejections);
+	       " of these with one that a majority held, %" PRIu64 " while another believed to lead\n",
+	       t->rules.leaders, t->rules.led_with_tail, t->rules.led_with_held_tail, t->rules.two_leaders);
+	printf("messages: %" PRIu64 " votes, %" PRIu64 " appends rejected\n", t->rules.votes, t->rules.rejections);
 	printf("reads: %" PRIu64 " granted, %" PRIu64 " refused\n", t->rules.reads_granted, t->rules.reads_refused);
-	printf("nodes: %" PRIu64 " starts, %" PRIu64 " crashes, %" PRIu64 " logs recovered, %" PRIu64
+	printf("nodes: %" PRIu64 " starts, %" PRIu64 " stops, %" PRIu64 " crashes, %" PRIu64 " logs recovered, %" PRIu64
 	       " shorter than written; ended or not started for their disk %" PRIu64 "\n",
-	       t->cluster.starts, t->sim.crashes, t->rules.recoveries, t->rules.recovered_shorter,
+	       t->cluster.starts, t->cluster.stops, t->sim.crashes, t->rules.recoveries, t->rules.recovered_shorter,
 	       t->cluster.excused_ends + t->cluster.excused_starts);
 	printf("network: %" PRIu64 " frames, %" PRIu64 " dropped, %" PRIu64 " doubled, %" PRIu64
 	       " connections, %" PRIu64 " broken; disk: %" PRIu64 " syncs, %" PRIu64 " sectors and %" PRIu64

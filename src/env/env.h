@@ -24,7 +24,7 @@ enum env_level { ENV_DEBUG, ENV_INFO, ENV_WARN, ENV_ERROR };
 
 enum env_open { ENV_OPEN_READ = 0, ENV_OPEN_WRITE = 1 /* read and write */, ENV_OPEN_CREATE = 2 /* implies WRITE */ };
 
-/* One asynchronous write; embedded by the caller, untouched until `done`. */
+/* One asynchronous operation; embedded by the caller, untouched until `done`. */
 struct env_io {
 	void (*done)(struct env_io *io, int status); /* 0, or a negative errno. */
 };
@@ -55,7 +55,7 @@ struct env_ops {
 
 	/* Files. Paths are relative to the process or absolute. All of these block. */
 	int (*open)(struct env *env, const char *path, enum env_open how, struct env_file **file);
-	void (*close)(struct env_file *file); /* Only when no write is in flight. */
+	void (*close)(struct env_file *file); /* What is in flight is as after a crash; its `done` is not called. */
 	int64_t (*size)(struct env_file *file);
 	int64_t (*read_at)(struct env_file *file, void *bytes, size_t size, uint64_t offset); /* Short at the end. */
 	int (*write_at)(struct env_file *file, const void *bytes, size_t size, uint64_t offset); /* All, not synced. */
@@ -70,6 +70,12 @@ struct env_ops {
 
 	/* Writes and syncs the data; `done` comes later, never inside this call. The bytes stay untouched until then. */
 	void (*write_sync)(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
+	/*
+	 * For what may take long: they do not keep the loop, nor wait for the end of a turn. A write, not synced; a sync of
+	 * the file's data and size, which covers what was done before it was submitted.
+	 */
+	void (*write_async)(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
+	void (*sync_async)(struct env_file *file, struct env_io *io);
 
 	/* Streams. Addresses are "HOST:PORT". */
 	int (*listen)(struct env *env, const char *address, const struct env_accept_events *events, void *context,

@@ -18,11 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct env_file {
-	struct env_uv *u;
-	int fd;
-};
-
 struct write {
 	struct list at; /* In u->writes, then in u->completed. */
 	struct env_file *file;
@@ -46,6 +41,7 @@ int env_uv_open(struct env *env, const char *path, enum env_open how, struct env
 	*file = mem_zero(env->mem, sizeof **file);
 	(*file)->u = uv_of(env);
 	(*file)->fd = fd;
+	list_init(&(*file)->slow);
 	return 0;
 }
 
@@ -66,6 +62,7 @@ void env_uv_close(struct env_file *file)
 {
 	forget_writes(&file->u->writes, file);
 	forget_writes(&file->u->completed, file);
+	env_uv_forget_slow(file);
 	close(file->fd);
 	mem_free(file->u->env.mem, file);
 }
@@ -92,11 +89,11 @@ int64_t env_uv_read_at(struct env_file *file, void *bytes, size_t size, uint64_t
 	return (int64_t)done;
 }
 
-int env_uv_write_at(struct env_file *file, const void *bytes, size_t size, uint64_t offset)
+int env_uv_write_all(int fd, const void *bytes, size_t size, uint64_t offset)
 {
 	size_t done = 0;
 	while (done < size) {
-		ssize_t n = pwrite(file->fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
+		ssize_t n = pwrite(fd, (const char *)bytes + done, size - done, (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
@@ -104,6 +101,11 @@ int env_uv_write_at(struct env_file *file, const void *bytes, size_t size, uint6
 		done += (size_t)n;
 	}
 	return 0;
+}
+
+int env_uv_write_at(struct env_file *file, const void *bytes, size_t size, uint64_t offset)
+{
+	return env_uv_write_all(file->fd, bytes, size, offset);
 }
 
 int env_uv_allocate(struct env_file *file, uint64_t size)

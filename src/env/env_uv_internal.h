@@ -3,6 +3,7 @@
  *
  *	env_uv.c	the loop, the clocks, the log
  *	env_uv_file.c	files and directories, and writes that wait for the end of the turn
+ *	env_uv_slow.c	writes and syncs on libuv's threads
  *	env_uv_stream.c	streams: read, flush, pause, close
  *	env_uv_dial.c	addresses, listeners, outgoing connections
  */
@@ -49,6 +50,12 @@ struct env_uv {
 	struct list dead;      /* Freed when nobody can be inside a callback of theirs. */
 	struct list listeners;
 	uint8_t input[64 * 1024];
+};
+
+struct env_file {
+	struct env_uv *u;
+	int fd;
+	struct list slow; /* Operations on other threads. */
 };
 
 enum stream_state {
@@ -106,6 +113,12 @@ int env_uv_rename(struct env *env, const char *from, const char *to);
 int env_uv_unlink(struct env *env, const char *path);
 int env_uv_sync_dir(struct env *env, const char *path);
 void env_uv_write_sync(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
+int env_uv_write_all(int fd, const void *bytes, size_t size, uint64_t offset);
+
+/* env_uv_slow.c */
+void env_uv_write_async(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
+void env_uv_sync_async(struct env_file *file, struct env_io *io);
+void env_uv_forget_slow(struct env_file *file); /* Waits for the thread that is at one of them. */
 
 /* env_uv_stream.c */
 struct env_stream *env_uv_stream_new(struct env_uv *u, enum stream_state state);

@@ -98,6 +98,14 @@ static struct ikada_run *gather_runs(struct ikada_node *node, uint32_t *count)
 	return runs;
 }
 
+static uint64_t incarnation_of(const struct ikada_config *config, uint64_t id)
+{
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].id == id)
+			return config->members[i].incarnation;
+	return 0;
+}
+
 static void start_core(struct ikada_node *node, const struct wal_state *state)
 {
 	const struct ikada_node_settings *s = &node->settings;
@@ -109,6 +117,7 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 	};
 	const struct ikada_settings settings = {
 		.self = s->id,
+		.incarnation = node->incarnation,
 		.seed = node->env->ops->random(node->env),
 		.heartbeat_ns = s->heartbeat_ns,
 		.election_min_ns = s->election_min_ns,
@@ -122,7 +131,9 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 	const struct ikada_boot boot = {
 		.term = state->term,
 		.vote = state->vote,
+		.vote_incarnation = incarnation_of(&node->config, state->vote),
 		.config = node->config,
+		.config_before = node->config,
 		.base_index = state->base_index,
 		.base_term = state->base_term,
 		.last_index = node->cache.last,
@@ -189,7 +200,7 @@ void boot_promise(struct ikada_node *node, const struct ikada_config *config)
 	struct buf bytes;
 	buf_init(&bytes, node->mem);
 	wire_put_config(&bytes, config);
-	wal_put_base(node->wal, 0, 0, 0, buf_at(&bytes), buf_size(&bytes));
+	wal_put_base(node->wal, 0, 0, 0, buf_at(&bytes), buf_size(&bytes), false);
 	wal_put_ticket(node->wal, 1);
 	buf_free(&bytes);
 	node->born_pending = true;

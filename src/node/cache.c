@@ -9,7 +9,13 @@ void cache_init(struct cache *cache, struct mem *mem, size_t chunk_bytes)
 
 static void pop_chunk(struct cache *cache)
 {
-	mem_free(cache->mem, cache->chunks[--cache->chunk_count].bytes);
+	struct cache_chunk *chunk = &cache->chunks[--cache->chunk_count];
+	cache->bytes -= chunk->used;
+	mem_free(cache->mem, chunk->bytes);
+	if (cache->chunk_count > 0)
+		return;
+	cache->bytes += cache->head;
+	cache->head = 0;
 }
 
 void cache_reset(struct cache *cache, uint64_t base)
@@ -54,6 +60,7 @@ uint8_t *cache_add(struct cache *cache, size_t size)
 	uint8_t *at = chunk->bytes + chunk->used;
 	chunk->used += size;
 	cache->at[i] = at;
+	cache->bytes += size;
 	cache->last++;
 	return at;
 }
@@ -66,10 +73,38 @@ void cache_cut(struct cache *cache, uint64_t index)
 	while (cache->chunks[cache->chunk_count - 1].first > index)
 		pop_chunk(cache);
 	struct cache_chunk *chunk = &cache->chunks[cache->chunk_count - 1];
-	chunk->used = (size_t)(cache->at[index - cache->base - 1] - chunk->bytes);
+	size_t used = (size_t)(cache->at[index - cache->base - 1] - chunk->bytes);
+	cache->bytes -= chunk->used - used;
+	chunk->used = used;
 	cache->last = index - 1;
-	if (chunk->used == 0)
+	if (used == 0)
 		pop_chunk(cache);
+}
+
+void cache_drop(struct cache *cache, uint64_t base)
+{
+	CHECK_OP(base, >=, cache->base);
+	CHECK_OP(base, <=, cache->last);
+	if (base == cache->last) {
+		cache_reset(cache, base);
+		return;
+	}
+	if (base == cache->base)
+		return;
+	size_t whole = 0; /* Chunks that go. */
+	while (whole + 1 < cache->chunk_count && cache->chunks[whole + 1].first <= base + 1) {
+		cache->bytes -= cache->chunks[whole].used - cache->head;
+		cache->head = 0;
+		mem_free(cache->mem, cache->chunks[whole++].bytes);
+	}
+	cache->chunk_count -= whole;
+	memmove(cache->chunks, cache->chunks + whole, cache->chunk_count * sizeof *cache->chunks);
+	size_t gone = (size_t)(base - cache->base);
+	memmove(cache->at, cache->at + gone, (size_t)(cache->last - base) * sizeof *cache->at);
+	cache->base = base;
+	size_t head = (size_t)(cache->at[0] - cache->chunks[0].bytes);
+	cache->bytes -= head - cache->head;
+	cache->head = head;
 }
 
 static const uint8_t *at_index(const struct cache *cache, uint64_t index)

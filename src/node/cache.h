@@ -2,8 +2,8 @@
  * The log cache: the encoded entries of the log, in memory, by index. Bytes of an entry are copied here once; wire,
  * disk and apply read them in place.
  *
- * Entries stand one behind the other in chunks, so that a run of them is one piece. Cut at the tail only. Until
- * snapshots exist the cache holds the whole log.
+ * Entries stand one behind the other in chunks, so that a run of them is one piece. Cut at the tail, dropped at the
+ * front, where a chunk goes when all that is in it went.
  */
 #ifndef IKADA_NODE_CACHE_H
 #define IKADA_NODE_CACHE_H
@@ -23,6 +23,8 @@ struct cache {
 	size_t chunk_bytes;
 	uint64_t base; /* The cache holds base + 1 .. last. */
 	uint64_t last;
+	size_t bytes; /* Of the entries that it holds. */
+	size_t head;  /* In the first chunk: bytes of entries that were dropped. */
 	const uint8_t **at; /* Where entry base + 1 + i stands. */
 	size_t at_room;
 	struct cache_chunk *chunks;
@@ -39,6 +41,8 @@ void cache_reset(struct cache *cache, uint64_t base);
 uint8_t *cache_add(struct cache *cache, size_t size);
 /* Forgets the entries from `index` on, if there are any. */
 void cache_cut(struct cache *cache, uint64_t index);
+/* Forgets the entries up to `base`, which is not beyond the last. */
+void cache_drop(struct cache *cache, uint64_t base);
 
 /* The entry at `index`, which must be held. Not checked again: what is in here was checked on its way in. */
 void cache_get(const struct cache *cache, uint64_t index, struct entry *entry);

@@ -151,6 +151,8 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 {
 	if ((m->kind == IKADA_APPEND || m->kind == IKADA_VOTE) && m->term != node->term)
 		return;
+	if (m->kind == IKADA_SNAPSHOT)
+		return;
 	struct peer *peer = links_peer(node, m->to);
 	CHECK(peer != NULL);
 	if (!links_room(peer))
@@ -171,7 +173,7 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 		return;
 	if (entries) {
 		size_t at = (node->report_start + node->report_count++) % REPORTS_MAX;
-		node->reports[at] = (struct sent_report){m->to, m->last_index, bytes};
+		node->reports[at] = (struct sent_report){m->to, m->to_incarnation, m->last_index, bytes};
 	}
 	if (node->observer != NULL)
 		node->observer->sent(node->observer->context, m);
@@ -273,6 +275,7 @@ void drive_event(struct ikada_node *node, struct ikada_event *event)
 		node->report_count--;
 		struct ikada_event sent = {.kind = IKADA_SENT,
 					   .peer = report.peer,
+					   .peer_incarnation = report.incarnation,
 					   .last_index = report.last_index,
 					   .bytes = report.bytes};
 		step(node, &sent);
@@ -321,6 +324,7 @@ static void shorten(struct ikada_node *node, struct wire_raft *in)
 void drive_receive(struct ikada_node *node, struct wire_raft *in)
 {
 	shorten(node, in);
+	in->message.to_incarnation = node->incarnation;
 	struct ikada_event event = {
 		.kind = IKADA_RECEIVE, .message = &in->message, .runs = in->runs, .run_count = in->run_count};
 	node->raft_in = in;

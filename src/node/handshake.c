@@ -57,6 +57,7 @@ void handshake_consider(struct ikada_node *node)
 			config.members[i].id = node->peers[i].id;
 			config.members[i].incarnation =
 				i == node->self ? node->incarnation : node->peers[i].incarnation;
+			config.max_id = node->peers[i].id;
 		}
 		boot_promise(node, &config);
 	} else if (node->cluster_id != 0 && node->raft == NULL && all_promised(node)) {
@@ -211,7 +212,8 @@ static void take_hello(struct link *link, const struct wire_frame *frame)
 		if (!link->dialed || link->told_cluster_id != node->cluster_id)
 			handshake_hello(link, WIRE_WELCOME); /* Ahead of all else on this connection. */
 		if (rebooted) {
-			struct ikada_event event = {.kind = IKADA_PEER_LOST, .peer = peer->id};
+			struct ikada_event event = {
+				.kind = IKADA_PEER_LOST, .peer = peer->id, .peer_incarnation = peer->incarnation};
 			drive_event(node, &event);
 		}
 	}

@@ -121,7 +121,8 @@ static void closed(void *context, int status)
 	}
 	let_go(link);
 	if (current && (status == 0 || status == -ECONNRESET)) {
-		struct ikada_event event = {.kind = IKADA_PEER_LOST, .peer = peer->id};
+		struct ikada_event event = {
+			.kind = IKADA_PEER_LOST, .peer = peer->id, .peer_incarnation = peer->incarnation};
 		drive_event(node, &event);
 	}
 }
@@ -146,6 +147,7 @@ static void raft_frame(struct link *link, const struct wire_frame *frame)
 	}
 	if (node->raft == NULL)
 		boot_start(node); /* Its core runs, so all members stand by the configuration. */
+	raft.message.from_incarnation = link->peer->incarnation;
 	drive_receive(node, &raft);
 }
 

@@ -106,6 +106,7 @@ enum { WIRE_OUTCOME_NOT_LEADER = 100 };
 enum { REPORTS_MAX = 64, OUTBOX_MAX = 1024, BATCH_OPS_MAX = 4096 };
 struct sent_report {
 	uint64_t peer;
+	uint64_t incarnation;
 	uint64_t last_index;
 	uint64_t bytes;
 };

@@ -29,18 +29,20 @@ void election_heard(struct ikada_raft *raft)
 	raft->election_ns = raft->awake_ns + raft->timeout_ns;
 }
 
-void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t leader)
+void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t leader,
+		     uint64_t leader_incarnation)
 {
 	if (raft->role == IKADA_LEADER) {
 		reads_refuse(raft, effects);
 		election_restart_timer(raft);
 	}
 	if (term > raft->term) {
-		raft_set_hard(raft, effects, term, 0);
+		raft_set_hard(raft, effects, term, 0, 0);
 		raft->verified_index = 0;
 	}
 	raft->role = IKADA_FOLLOWER;
 	raft->leader = leader;
+	raft->leader_incarnation = leader_incarnation;
 	raft->leader_lost = false;
 	raft->votes = 0;
 }
@@ -50,26 +52,27 @@ static void ask(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	bool candidate = raft->role == IKADA_CANDIDATE;
 	raft->ask_ns = raft->awake_ns + raft->settings.heartbeat_ns;
-	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
-		if ((raft->voters & ~raft->votes) >> slot & 1) {
-			struct ikada_message *m = raft_message(raft, effects, candidate ? IKADA_VOTE : IKADA_PREVOTE,
-							       raft->config.members[slot].id);
-			m->last_index = raft->log.last_index;
-			m->last_term = raft_log_last_term(&raft->log);
-			if (!candidate) {
-				m->term = raft->term + 1;
-				m->after = 0; /* Promises nothing. */
-			}
+	uint32_t asked = (raft->voters[0] | raft->voters[1]) & ~raft->votes & ~members_self(raft);
+	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
+		if ((asked >> slot & 1) == 0)
+			continue;
+		struct ikada_message *m = raft_message(raft, effects, candidate ? IKADA_VOTE : IKADA_PREVOTE,
+						       raft->members[slot].id, raft->members[slot].incarnation);
+		m->last_index = raft->log.last_index;
+		m->last_term = raft_log_last_term(&raft->log);
+		if (!candidate) {
+			m->term = raft->term + 1;
+			m->after = 0; /* Promises nothing. */
 		}
 	}
 }
 
 static void start_candidate(struct ikada_raft *raft, struct ikada_effects *effects)
 {
-	raft_set_hard(raft, effects, raft->term + 1, raft->settings.self);
+	raft_set_hard(raft, effects, raft->term + 1, raft->settings.self, raft->settings.incarnation);
 	raft->role = IKADA_CANDIDATE;
 	raft->verified_index = 0;
-	raft->votes = 1u << raft->self;
+	raft->votes = members_self(raft);
 	election_restart_timer(raft);
 	ask(raft, effects);
 }
@@ -77,17 +80,19 @@ static void start_candidate(struct ikada_raft *raft, struct ikada_effects *effec
 static void start_precandidate(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	raft->role = IKADA_FOLLOWER;
-	raft->leader = 0;
+	raft->leader = raft->leader_incarnation = 0;
 	raft->leader_lost = false;
 	raft->votes = 0;
 	election_restart_timer(raft);
+	if (!members_votes(raft))
+		return;
 	/* A leader whose no-op has no room could never commit anything. */
 	if (raft->term == RAFT_TERM_MAX || raft->log.last_index == RAFT_INDEX_MAX ||
 	    !raft_log_has_room(&raft->log, raft->log.last_index + 1, raft->term + 1))
 		return;
 	raft->role = IKADA_PRECANDIDATE;
-	raft->votes = 1u << raft->self;
-	if (quorum_reached(raft->voters, raft->votes))
+	raft->votes = members_self(raft);
+	if (members_agree(raft, raft->votes))
 		start_candidate(raft, effects);
 	else
 		ask(raft, effects);
@@ -114,8 +119,8 @@ uint64_t election_deadline(const struct ikada_raft *raft)
 void election_leader_lost(struct ikada_raft *raft)
 {
 	uint64_t rank = 1; /* Among the members that are left. */
-	for (uint32_t slot = 0; slot < raft->self; slot++)
-		if (raft->config.members[slot].id != raft->leader)
+	for (uint32_t slot = 0; slot < raft->member_count && slot < raft->self; slot++)
+		if (raft->members[slot].id != raft->leader && ((raft->voters[0] | raft->voters[1]) >> slot & 1))
 			rank++;
 	raft->leader_lost = true;
 	raft->hint_ns = raft->awake_ns + rank * raft->settings.hint_delay_ns;
@@ -124,7 +129,7 @@ void election_leader_lost(struct ikada_raft *raft)
 static void lead_if_elected(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	if (raft->role == IKADA_CANDIDATE && raft->hard_ticket <= raft->durable_ticket &&
-	    quorum_reached(raft->voters, raft->votes))
+	    members_agree(raft, raft->votes))
 		leader_start(raft, effects);
 }
 
@@ -151,7 +156,7 @@ static bool up_to_date(const struct ikada_raft *raft, const struct ikada_message
 
 void election_prevote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
-	struct ikada_message *reply = raft_message(raft, effects, IKADA_PREVOTE_REPLY, m->from);
+	struct ikada_message *reply = raft_message(raft, effects, IKADA_PREVOTE_REPLY, m->from, m->from_incarnation);
 	reply->granted = m->term > raft->term && !hears_leader(raft) && up_to_date(raft, m);
 	if (reply->granted) {
 		reply->term = m->term;
@@ -164,28 +169,31 @@ void election_vote(struct ikada_raft *raft, const struct ikada_message *m, struc
 	if (m->term > raft->term) {
 		if (hears_leader(raft))
 			return;
-		election_follow(raft, effects, m->term, 0);
+		election_follow(raft, effects, m->term, 0, 0);
 	}
-	bool grant = m->term == raft->term && raft->leader == 0 && (raft->vote == 0 || raft->vote == m->from) &&
-		     up_to_date(raft, m);
+	bool free = raft->vote == 0 || (raft->vote == m->from && raft->vote_incarnation == m->from_incarnation);
+	bool grant = m->term == raft->term && raft->leader == 0 && free && up_to_date(raft, m);
 	if (grant) {
 		if (raft->vote == 0)
-			raft_set_hard(raft, effects, raft->term, m->from);
+			raft_set_hard(raft, effects, raft->term, m->from, m->from_incarnation);
 		election_restart_timer(raft);
 	}
-	raft_message(raft, effects, IKADA_VOTE_REPLY, m->from)->granted = grant;
+	raft_message(raft, effects, IKADA_VOTE_REPLY, m->from, m->from_incarnation)->granted = grant;
 }
 
 /* ---- The candidate ---- */
 
 void election_prevote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
+	uint32_t slot = members_slot(raft, m->from, m->from_incarnation);
+	if (slot == IKADA_MEMBERS_MAX)
+		return;
 	if (!m->granted && m->term > raft->term)
-		election_follow(raft, effects, m->term, 0);
+		election_follow(raft, effects, m->term, 0, 0);
 	if (!m->granted || raft->role != IKADA_PRECANDIDATE || m->term != raft->term + 1)
 		return;
-	raft->votes |= 1u << raft_slot(raft, m->from);
-	if (quorum_reached(raft->voters, raft->votes))
+	raft->votes |= 1u << slot;
+	if (members_agree(raft, raft->votes))
 		start_candidate(raft, effects);
 }
 
@@ -193,6 +201,6 @@ void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m,
 {
 	if (raft->role != IKADA_CANDIDATE || !m->granted)
 		return;
-	raft->votes |= 1u << raft_slot(raft, m->from);
+	raft->votes |= 1u << members_slot(raft, m->from, m->from_incarnation);
 	lead_if_elected(raft, effects);
 }

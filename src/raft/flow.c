@@ -1,9 +1,12 @@
 /*
- * What a leader sends to each of the others (paper, 5.3; pipelining: dissertation 10.2.1).
+ * What a leader sends to each of the others (paper, 5.3; pipelining: dissertation 10.2.1; snapshots: paper, 7).
  *
  * A peer is streamed to, or probed. To a stream, entries are sent as they come, without waiting for answers, as far as
  * the window of unanswered messages reaches. A rejection ends the stream: then messages without entries look for the
  * place where the logs agree, one at a time, each guided by the conflict that the last one met. There, a stream starts.
+ *
+ * A peer whose log agrees nowhere with what is left of ours is sent a snapshot by the driver; heartbeats go on. That
+ * ends when the driver says so, or the peer's answers show a log that we can go on from, or its connection is lost.
  *
  * Nothing waits for ever. Every message names the entry before it, so the peer rejects one that follows a lost one; and
  * at each heartbeat every peer is owed a message, whatever was lost, dropped by the driver, or never answered. Instant
@@ -16,8 +19,12 @@
 
 #include "base/check.h"
 
-static void clear_window(struct peer *peer)
+/* Ends a stream. */
+static void stop(struct peer *peer, enum peer_state state)
 {
+	peer->state = state;
+	peer->waiting = false;
+	peer->owed_snapshot = false;
 	peer->window_start = 0;
 	peer->window_count = 0;
 	peer->window_bytes = 0;
@@ -25,14 +32,24 @@ static void clear_window(struct peer *peer)
 
 void flow_start(struct ikada_raft *raft)
 {
-	for (uint32_t slot = 0; slot < raft->config.count; slot++)
-		raft->peers[slot] = (struct peer){.next_index = raft->log.last_index + 1, .owed = true};
+	for (uint32_t slot = 0; slot < raft->member_count; slot++)
+		raft->peers[slot] = (struct peer){
+			.next_index = raft->log.last_index + 1, .window = raft->peers[slot].window, .owed = true};
 }
 
 void flow_owe(struct ikada_raft *raft)
 {
-	for (uint32_t slot = 0; slot < raft->config.count; slot++)
+	for (uint32_t slot = 0; slot < raft->member_count; slot++)
 		raft->peers[slot].owed = true;
+}
+
+void flow_beat(struct ikada_raft *raft)
+{
+	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
+		raft->peers[slot].waiting = false;
+		raft->peers[slot].owed_snapshot = raft->peers[slot].state == PEER_SNAPSHOT;
+	}
+	flow_owe(raft);
 }
 
 static void free_window(const struct ikada_raft *raft, uint32_t slot, struct peer *peer, uint64_t verified_index)
@@ -61,7 +78,7 @@ static void rejected(const struct ikada_raft *raft, struct peer *peer, const str
 {
 	/* Old news: about what has been acknowledged since, or what was not even sent yet at this next_index. */
 	if (m->prev_index <= peer->match_index || m->prev_index <= m->verified_index ||
-	    m->prev_index >= peer->next_index)
+	    m->prev_index >= peer->next_index || peer->state == PEER_SNAPSHOT)
 		return;
 	uint64_t before = peer->next_index;
 	uint64_t agreed = agreement(raft, m);
@@ -69,18 +86,20 @@ static void rejected(const struct ikada_raft *raft, struct peer *peer, const str
 		agreed = peer->match_index;
 	if (agreed < m->verified_index)
 		agreed = m->verified_index;
-	if (agreed < raft->log.base_index)
-		agreed = raft->log.base_index;
+	if (agreed < raft->log.base_index) {
+		stop(peer, PEER_SNAPSHOT);
+		peer->next_index = raft->log.base_index + 1;
+		peer->owed_snapshot = true;
+		return;
+	}
 	peer->next_index = agreed + 1;
-	if (peer->probing) {
+	if (peer->state == PEER_PROBE) {
 		peer->owed |= peer->next_index < before;
 		return;
 	}
 	peer->owed |= peer->next_index != peer->stuck_next;
 	peer->stuck_next = peer->next_index;
-	peer->probing = true;
-	peer->waiting = false;
-	clear_window(peer);
+	stop(peer, PEER_PROBE);
 }
 
 void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m)
@@ -93,8 +112,10 @@ void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_mes
 	free_window(raft, slot, peer, m->verified_index);
 	if (m->rejected)
 		rejected(raft, peer, m);
-	else if (m->verified_index + 1 == peer->next_index)
-		peer->probing = false;
+	else if (m->verified_index + 1 == peer->next_index) {
+		peer->state = PEER_STREAM;
+		peer->owed_snapshot = false;
+	}
 }
 
 void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes)
@@ -114,15 +135,37 @@ void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint
 
 void flow_lost(struct ikada_raft *raft, uint32_t slot)
 {
+	stop(&raft->peers[slot], PEER_PROBE);
+}
+
+void flow_compacted(struct ikada_raft *raft)
+{
+	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
+		struct peer *peer = &raft->peers[slot];
+		if (peer->next_index > raft->log.base_index)
+			continue;
+		/* Its answer to what comes next tells whether it needs what is gone. */
+		peer->next_index = raft->log.base_index + 1;
+		if (peer->state == PEER_STREAM)
+			stop(peer, PEER_PROBE);
+	}
+}
+
+void flow_snapshot_ended(struct ikada_raft *raft, uint32_t slot, uint64_t last_index)
+{
 	struct peer *peer = &raft->peers[slot];
-	peer->probing = true;
-	peer->waiting = false;
-	clear_window(peer);
+	if (peer->state != PEER_SNAPSHOT || last_index > raft->log.last_index)
+		return;
+	stop(peer, PEER_PROBE);
+	/* After a failure, the next heartbeat tries again. */
+	peer->owed |= last_index > 0;
+	if (last_index >= peer->next_index)
+		peer->next_index = last_index + 1;
 }
 
 static bool can_stream(const struct ikada_raft *raft, const struct peer *peer)
 {
-	if (peer->probing || peer->waiting || peer->next_index > raft->log.last_index)
+	if (peer->state != PEER_STREAM || peer->waiting || peer->next_index > raft->log.last_index)
 		return false;
 	return peer->window_count == 0 || (peer->window_count < raft->limits.inflight_messages &&
 					   peer->window_bytes < raft->limits.inflight_bytes);
@@ -130,16 +173,23 @@ static bool can_stream(const struct ikada_raft *raft, const struct peer *peer)
 
 void flow_send(struct ikada_raft *raft, struct ikada_effects *effects)
 {
-	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
+	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		struct peer *peer = &raft->peers[slot];
+		const struct member *to = &raft->members[slot];
 		if (slot == raft->self)
 			continue;
+		if (peer->owed_snapshot) {
+			struct ikada_message *m = raft_message(raft, effects, IKADA_SNAPSHOT, to->id, to->incarnation);
+			m->last_index = raft->log.base_index;
+			m->last_term = raft->log.base_term;
+			peer->owed_snapshot = false;
+		}
 		bool entries = can_stream(raft, peer);
 		if (!entries && !peer->owed)
 			continue;
 		peer->owed = false;
 		peer->waiting |= entries;
-		struct ikada_message *m = raft_message(raft, effects, IKADA_APPEND, raft->config.members[slot].id);
+		struct ikada_message *m = raft_message(raft, effects, IKADA_APPEND, to->id, to->incarnation);
 		m->round = raft->round;
 		m->sent_ns = raft->raw_ns;
 		m->prev_index = peer->next_index - 1;

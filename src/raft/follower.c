@@ -67,14 +67,25 @@ static uint64_t take(struct ikada_raft *raft, const struct ikada_event *event, u
 	return m->last_index;
 }
 
-/* An answer that acknowledges what is verified and durable now. */
-static struct ikada_message *acknowledge(const struct ikada_raft *raft, struct ikada_effects *effects)
+struct ikada_message *follower_acknowledge(const struct ikada_raft *raft, struct ikada_effects *effects)
 {
-	struct ikada_message *reply = raft_message(raft, effects, IKADA_APPEND_REPLY, raft->leader);
+	struct ikada_message *reply =
+		raft_message(raft, effects, IKADA_APPEND_REPLY, raft->leader, raft->leader_incarnation);
+	if (reply->after < raft->base_ticket)
+		reply->after = raft->base_ticket;
 	uint64_t durable = raft->log.durable_index;
 	reply->match_index = raft->verified_index < durable ? raft->verified_index : durable;
 	reply->verified_index = raft->verified_index;
 	return reply;
+}
+
+bool follower_believes(const struct ikada_raft *raft, const struct ikada_message *m)
+{
+	if (m->term > raft->term)
+		return true;
+	/* A second leader in one term is none. */
+	return raft->role != IKADA_LEADER &&
+	       (raft->leader == 0 || (raft->leader == m->from && raft->leader_incarnation == m->from_incarnation));
 }
 
 void follower_append(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects)
@@ -82,17 +93,15 @@ void follower_append(struct ikada_raft *raft, const struct ikada_event *event, s
 	const struct ikada_message *m = event->message;
 	/* What must not change: what is committed, and what agrees with this leader already. */
 	uint64_t settled = raft->commit;
-	if (m->term == raft->term) {
-		if (raft->role == IKADA_LEADER || (raft->leader != 0 && raft->leader != m->from))
-			return; /* A second leader in one term. */
-		if (settled < raft->verified_index)
-			settled = raft->verified_index;
-	}
+	if (!follower_believes(raft, m))
+		return;
+	if (m->term == raft->term && settled < raft->verified_index)
+		settled = raft->verified_index;
 	uint64_t fresh;
 	enum verdict verdict = compare(raft, event, settled, &fresh);
 	if (verdict == NONSENSE)
 		return;
-	election_follow(raft, effects, m->term, m->from);
+	election_follow(raft, effects, m->term, m->from, m->from_incarnation);
 	election_heard(raft);
 	if (verdict == AGREES) {
 		uint64_t agreed = fresh == 0 ? m->last_index : take(raft, event, fresh, effects);
@@ -102,7 +111,7 @@ void follower_append(struct ikada_raft *raft, const struct ikada_event *event, s
 		if (commit > raft->commit)
 			raft->commit = commit;
 	}
-	struct ikada_message *reply = acknowledge(raft, effects);
+	struct ikada_message *reply = follower_acknowledge(raft, effects);
 	reply->round = m->round;
 	reply->sent_ns = m->sent_ns;
 	if (verdict == REJECTED) {
@@ -122,5 +131,5 @@ void follower_durable(struct ikada_raft *raft, uint64_t before, struct ikada_eff
 	uint64_t durable = raft->log.durable_index;
 	uint64_t now = raft->verified_index < durable ? raft->verified_index : durable;
 	if (raft->role == IKADA_FOLLOWER && raft->leader != 0 && now > before)
-		acknowledge(raft, effects);
+		follower_acknowledge(raft, effects);
 }

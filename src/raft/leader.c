@@ -27,6 +27,7 @@ void leader_start(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	raft->role = IKADA_LEADER;
 	raft->leader = raft->settings.self;
+	raft->leader_incarnation = raft->settings.incarnation;
 	raft->lead_ns = raft->raw_ns;
 	raft->lead_index = raft->log.last_index + 1;
 	raft->beat_ns = raft->raw_ns + raft->settings.heartbeat_ns;
@@ -54,9 +55,9 @@ void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, st
 static void advance_commit(struct ikada_raft *raft)
 {
 	uint64_t matches[IKADA_MEMBERS_MAX] = {0};
-	for (uint32_t slot = 0; slot < raft->config.count; slot++)
+	for (uint32_t slot = 0; slot < raft->member_count; slot++)
 		matches[slot] = slot == raft->self ? raft->log.durable_index : raft->peers[slot].match_index;
-	uint64_t index = quorum_value(raft->voters, matches);
+	uint64_t index = members_value(raft, matches);
 	/* Terms ascend: if this entry is of an older term, so are all before it. */
 	if (index > raft->commit && raft_log_term(&raft->log, index) == raft->term)
 		raft->commit = index;
@@ -69,7 +70,7 @@ void leader_durable(struct ikada_raft *raft)
 
 void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
 {
-	uint32_t slot = raft_slot(raft, m->from);
+	uint32_t slot = members_slot(raft, m->from, m->from_incarnation);
 	struct peer *peer = &raft->peers[slot];
 	/* This log only grows within the term: nobody can agree beyond its end, or echo what was not asked. */
 	if (m->verified_index > raft->log.last_index || m->round > raft->round || m->sent_ns > raft->raw_ns)
@@ -86,11 +87,11 @@ void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
 static uint64_t quorum_heard_ns(const struct ikada_raft *raft)
 {
 	uint64_t heard[IKADA_MEMBERS_MAX] = {0};
-	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
+	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		uint64_t ns = slot == raft->self ? raft->raw_ns : raft->peers[slot].heard_ns;
 		heard[slot] = ns > raft->lead_ns ? ns : raft->lead_ns;
 	}
-	return quorum_value(raft->voters, heard);
+	return members_value(raft, heard);
 }
 
 void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects)
@@ -99,20 +100,18 @@ void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects)
 	bool silent = raft->raw_ns - quorum_heard_ns(raft) >= patience;
 	bool stalled = raft->ticket > raft->durable_ticket && raft->awake_ns - raft->progress_ns >= patience;
 	if (silent || stalled) {
-		election_follow(raft, effects, raft->term, 0);
+		election_follow(raft, effects, raft->term, 0, 0);
 		return;
 	}
 	if (raft->raw_ns >= raft->beat_ns) {
 		raft->beat_ns = raft->raw_ns + raft->settings.heartbeat_ns;
-		for (uint32_t slot = 0; slot < raft->config.count; slot++)
-			raft->peers[slot].waiting = false;
-		flow_owe(raft);
+		flow_beat(raft);
 	}
 }
 
 uint64_t leader_deadline(const struct ikada_raft *raft)
 {
-	if (raft_alone(raft))
+	if (raft->member_count == 1)
 		return UINT64_MAX;
 	uint64_t silent = quorum_heard_ns(raft) + raft->settings.election_max_ns;
 	return silent < raft->beat_ns ? silent : raft->beat_ns;

@@ -89,6 +89,31 @@ void raft_log_cut(struct raft_log *log, uint64_t first)
 		log->tag_count--;
 }
 
+void raft_log_compact(struct raft_log *log, uint64_t index)
+{
+	CHECK(index > log->base_index && index <= log->last_index);
+	struct ikada_run *runs = raft_log_runs(log);
+	uint32_t gone = runs_up_to(log, index) - 1; /* Runs before the one that holds it, ... */
+	log->base_term = runs[gone].term;
+	log->base_index = index;
+	if (gone + 1 < log->run_count ? runs[gone + 1].first == index + 1 : log->last_index == index)
+		gone++; /* ... and this, if it ends there. */
+	log->run_count -= gone;
+	memmove(runs, runs + gone, log->run_count * sizeof *runs);
+	if (log->run_count > 0)
+		runs[0].first = index + 1;
+	uint32_t done = 0;
+	while (done < log->tag_count &&
+	       (done + 1 < log->tag_count ? log->tags[done + 1].first <= index + 1 : log->last_index == index))
+		done++;
+	log->tag_count -= done;
+	memmove(log->tags, log->tags + done, log->tag_count * sizeof *log->tags);
+	if (log->durable_index < index)
+		log->durable_index = index;
+	if (log->tag_count > 0 && log->tags[0].first <= index)
+		log->tags[0].first = index + 1;
+}
+
 static void join_tags(struct raft_log *log)
 {
 	for (uint32_t i = 0; i < LOG_TAGS / 2; i++)

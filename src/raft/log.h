@@ -63,6 +63,9 @@ bool raft_log_has_room(const struct raft_log *log, uint64_t first, uint64_t term
 /* Removes the entries from `first` on. */
 void raft_log_cut(struct raft_log *log, uint64_t first);
 
+/* The log starts after an entry it has, from now on; what comes up to there is durable elsewhere. */
+void raft_log_compact(struct raft_log *log, uint64_t index);
+
 /* Adds entries of `term` up to `last`; there is room, `term` is not below the last term, tickets never fall. */
 void raft_log_append(struct raft_log *log, uint64_t last, uint64_t term, uint64_t ticket);
 

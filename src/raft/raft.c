@@ -17,14 +17,6 @@
 
 /* ---- Durable state and effects ---- */
 
-uint32_t raft_slot(const struct ikada_raft *raft, uint64_t id)
-{
-	uint32_t slot = 0;
-	while (slot < raft->config.count && raft->config.members[slot].id != id)
-		slot++;
-	return slot == raft->config.count ? IKADA_MEMBERS_MAX : slot;
-}
-
 uint64_t raft_ticket(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	if (effects->ticket == 0) {
@@ -35,24 +27,28 @@ uint64_t raft_ticket(struct ikada_raft *raft, struct ikada_effects *effects)
 	return effects->ticket;
 }
 
-void raft_set_hard(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t vote)
+void raft_set_hard(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t vote,
+		   uint64_t vote_incarnation)
 {
 	CHECK(term > raft->term || (term == raft->term && raft->vote == 0));
 	raft->term = term;
 	raft->vote = vote;
+	raft->vote_incarnation = vote_incarnation;
 	raft->hard_ticket = raft_ticket(raft, effects);
 	effects->hard_changed = true;
 }
 
 struct ikada_message *raft_message(const struct ikada_raft *raft, struct ikada_effects *effects,
-				   enum ikada_message_kind kind, uint64_t to)
+				   enum ikada_message_kind kind, uint64_t to, uint64_t to_incarnation)
 {
-	CHECK_OP(effects->message_count, <, 2 * IKADA_MEMBERS_MAX);
+	CHECK_OP(effects->message_count, <, IKADA_MESSAGES_MAX);
 	struct ikada_message *m = &effects->messages[effects->message_count++];
 	memset(m, 0, sizeof *m);
 	m->kind = kind;
 	m->from = raft->settings.self;
+	m->from_incarnation = raft->settings.incarnation;
 	m->to = to;
+	m->to_incarnation = to_incarnation;
 	m->term = raft->term;
 	m->after = raft->hard_ticket;
 	return m;
@@ -64,6 +60,10 @@ static void begin(struct ikada_effects *effects)
 	effects->hard_changed = false;
 	effects->append = IKADA_APPEND_NONE;
 	effects->append_first = effects->append_last = effects->append_term = 0;
+	effects->base_changed = false;
+	effects->installed = false;
+	effects->kept = false;
+	effects->accept_snapshot = false;
 	effects->message_count = 0;
 	effects->granted = (struct ikada_id_range){0, 0};
 	effects->granted_index = 0;
@@ -71,15 +71,23 @@ static void begin(struct ikada_effects *effects)
 	effects->refused_proposals_why = IKADA_REFUSED_NOT_LEADER;
 	effects->refused_reads = (struct ikada_id_range){0, 0};
 	effects->refused_reads_why = IKADA_REFUSED_NOT_LEADER;
+	effects->refused_changes = (struct ikada_id_range){0, 0};
+	effects->refused_changes_why = IKADA_REFUSED_NOT_LEADER;
+	effects->transfer_ended = false;
 }
 
 static void finish(const struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	effects->term = raft->term;
 	effects->vote = raft->vote;
+	effects->vote_incarnation = raft->vote_incarnation;
+	effects->base_index = raft->log.base_index;
+	effects->base_term = raft->log.base_term;
 	effects->commit = raft->commit;
+	effects->wants_compaction = 2 * raft->log.run_count >= raft->log.run_limit;
 	effects->role = raft->role;
 	effects->leader = raft->leader;
+	effects->leader_incarnation = raft->leader_incarnation;
 }
 
 /* ---- Making a core ---- */
@@ -103,16 +111,6 @@ static void check_limits(const struct ikada_limits *limits, const struct ikada_s
 	CHECK_OP(settings->heartbeat_ns, >, 0);
 	CHECK_OP(settings->election_min_ns, >=, 2 * settings->heartbeat_ns);
 	CHECK_OP(settings->election_max_ns, >=, settings->election_min_ns);
-}
-
-static void check_config(const struct ikada_config *config)
-{
-	CHECK(config->count >= 1 && config->count <= IKADA_MEMBERS_MAX);
-	uint64_t before = 0;
-	for (uint32_t i = 0; i < config->count; i++) {
-		CHECK_OP(config->members[i].id, >, before);
-		before = config->members[i].id;
-	}
 }
 
 static void load_log(struct ikada_raft *raft, const struct ikada_boot *boot)
@@ -140,27 +138,29 @@ struct ikada_raft *ikada_raft_init(void *memory, const struct ikada_limits *limi
 {
 	struct ikada_raft *raft = memory;
 	check_limits(limits, settings);
-	check_config(&boot->config);
+	CHECK(ikada_config_valid(&boot->config) && ikada_config_valid(&boot->config_before));
+	CHECK_OP(boot->config.index, <=, boot->last_index);
+	CHECK_OP(boot->config_before.index, <=, boot->config.index);
 	memset(memory, 0, ikada_raft_size(limits));
 	raft->limits = *limits;
 	raft->settings = *settings;
 	raft->config = boot->config;
-	raft->self = raft_slot(raft, settings->self);
-	CHECK_OP(raft->self, <, IKADA_MEMBERS_MAX);
-	raft->voters = (1u << boot->config.count) - 1;
+	raft->config_before = boot->config_before;
 	raft->rng = rng_seed(settings->seed);
 	raft->raw_ns = boot->raw_ns;
 	raft->awake_ns = boot->awake_ns;
 	raft->term = boot->term;
 	raft->vote = boot->vote;
+	raft->vote_incarnation = boot->vote_incarnation;
 	raft->commit = boot->commit;
 	raft->role = IKADA_FOLLOWER;
 	raft->log.runs_offset = sizeof *raft - offsetof(struct ikada_raft, log);
 	raft->log.run_limit = limits->term_runs;
 	raft->windows_offset = sizeof *raft + runs_bytes(limits);
 	load_log(raft, boot);
+	members_arrange(raft);
 	election_restart_timer(raft);
-	if (raft_alone(raft))
+	if (members_alone(raft))
 		raft->election_ns = raft->awake_ns; /* There is nobody to wait for. */
 	return raft;
 }
@@ -190,7 +190,8 @@ static bool sane_entries(const struct ikada_event *event)
 static bool sane(const struct ikada_raft *raft, const struct ikada_event *event)
 {
 	const struct ikada_message *m = event->message;
-	if (m->to != raft->settings.self || m->from == m->to || raft_slot(raft, m->from) == IKADA_MEMBERS_MAX)
+	if (m->to != raft->settings.self || m->to_incarnation != raft->settings.incarnation || m->from == 0 ||
+	    (m->from == m->to && m->from_incarnation == m->to_incarnation))
 		return false;
 	if (m->term == 0 || m->term > RAFT_TERM_MAX)
 		return false;
@@ -204,9 +205,14 @@ static bool sane(const struct ikada_raft *raft, const struct ikada_event *event)
 	case IKADA_APPEND_REPLY:
 		return m->match_index <= m->verified_index && m->verified_index <= RAFT_INDEX_MAX &&
 		       (!m->rejected || m->conflict_term <= m->term);
+	case IKADA_SNAPSHOT:
+		return m->last_index > 0 && m->last_index <= RAFT_INDEX_MAX && m->last_term > 0 &&
+		       m->last_term <= m->term;
 	case IKADA_PREVOTE_REPLY:
 	case IKADA_VOTE_REPLY:
 		return true;
+	case IKADA_TIMEOUT_NOW:
+		return false;
 	}
 	return false;
 }
@@ -214,9 +220,9 @@ static bool sane(const struct ikada_raft *raft, const struct ikada_event *event)
 /* ---- Messages ---- */
 
 /* Tells a leader of the past that its term is over. Not an echo: what it asked was asked in another term. */
-static void answer_past_leader(struct ikada_raft *raft, uint64_t to, struct ikada_effects *effects)
+static void answer_past_leader(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
-	raft_message(raft, effects, IKADA_APPEND_REPLY, to);
+	raft_message(raft, effects, IKADA_APPEND_REPLY, m->from, m->from_incarnation);
 }
 
 static void receive(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects)
@@ -236,16 +242,26 @@ static void receive(struct ikada_raft *raft, const struct ikada_event *event, st
 		return;
 	case IKADA_APPEND:
 		if (m->term < raft->term)
-			answer_past_leader(raft, m->from, effects);
+			answer_past_leader(raft, m, effects);
 		else
 			follower_append(raft, event, effects);
 		return;
+	case IKADA_SNAPSHOT:
+		if (m->term < raft->term)
+			answer_past_leader(raft, m, effects);
+		else
+			snapshot_chunk(raft, m, effects);
+		return;
 	case IKADA_VOTE_REPLY:
 	case IKADA_APPEND_REPLY:
+	case IKADA_TIMEOUT_NOW:
 		break;
 	}
+	/* Who has gone disturbs nobody. */
+	if (members_slot(raft, m->from, m->from_incarnation) == IKADA_MEMBERS_MAX)
+		return;
 	if (m->term > raft->term)
-		election_follow(raft, effects, m->term, 0);
+		election_follow(raft, effects, m->term, 0, 0);
 	else if (m->term < raft->term)
 		return;
 	else if (m->kind == IKADA_VOTE_REPLY)
@@ -273,22 +289,20 @@ static void durable(struct ikada_raft *raft, uint64_t ticket, struct ikada_effec
 		follower_durable(raft, before, effects);
 }
 
-static void peer_lost(struct ikada_raft *raft, uint64_t peer)
+/* What the driver says of a peer. Who is none, or no longer, is not an error: that was decided a moment ago. */
+static void of_peer(struct ikada_raft *raft, const struct ikada_event *event)
 {
-	uint32_t slot = raft_slot(raft, peer);
-	CHECK(slot < IKADA_MEMBERS_MAX && slot != raft->self);
-	if (raft->role == IKADA_LEADER)
-		flow_lost(raft, slot);
-	else if (peer == raft->leader)
-		election_leader_lost(raft);
-}
-
-static void sent(struct ikada_raft *raft, const struct ikada_event *event)
-{
-	uint32_t slot = raft_slot(raft, event->peer);
-	CHECK(slot < IKADA_MEMBERS_MAX && slot != raft->self);
-	if (raft->role == IKADA_LEADER)
+	uint32_t slot = members_slot(raft, event->peer, event->peer_incarnation);
+	bool leads = raft->role == IKADA_LEADER && slot < IKADA_MEMBERS_MAX && slot != raft->self;
+	if (event->kind == IKADA_SENT && leads)
 		flow_sent(raft, slot, event->last_index, event->bytes);
+	if (event->kind == IKADA_SNAPSHOT_ENDED && leads)
+		flow_snapshot_ended(raft, slot, event->last_index);
+	if (event->kind == IKADA_PEER_LOST && leads)
+		flow_lost(raft, slot);
+	if (event->kind == IKADA_PEER_LOST && raft->role != IKADA_LEADER && raft->leader != 0 &&
+	    event->peer == raft->leader && event->peer_incarnation == raft->leader_incarnation)
+		election_leader_lost(raft);
 }
 
 static void propose(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects)
@@ -314,6 +328,7 @@ void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, s
 	enum ikada_role role = raft->role;
 	uint64_t term = raft->term;
 	uint64_t leader = raft->leader;
+	uint64_t config = raft->config.index;
 	CHECK_OP(event->raw_ns, >=, raft->raw_ns);
 	CHECK_OP(event->awake_ns, >=, raft->awake_ns);
 	raft->raw_ns = event->raw_ns;
@@ -333,7 +348,9 @@ void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, s
 		durable(raft, event->ticket, effects);
 		break;
 	case IKADA_SENT:
-		sent(raft, event);
+	case IKADA_PEER_LOST:
+	case IKADA_SNAPSHOT_ENDED:
+		of_peer(raft, event);
 		break;
 	case IKADA_PROPOSE:
 		propose(raft, event, effects);
@@ -341,8 +358,20 @@ void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, s
 	case IKADA_READ:
 		read(raft, event, effects);
 		break;
-	case IKADA_PEER_LOST:
-		peer_lost(raft, event->peer);
+	case IKADA_COMPACT:
+		snapshot_compact(raft, event->last_index, effects);
+		break;
+	case IKADA_INSTALL:
+		snapshot_install(raft, event, effects);
+		break;
+	case IKADA_CHANGE:
+		effects->refused_changes = (struct ikada_id_range){event->first_id, 1};
+		effects->refused_changes_why = IKADA_REFUSED_BUSY;
+		break;
+	case IKADA_TRANSFER:
+		effects->transfer_ended = true;
+		break;
+	case IKADA_HALT:
 		break;
 	}
 	if (raft->role == IKADA_LEADER) {
@@ -350,6 +379,7 @@ void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, s
 		flow_send(raft, effects);
 	}
 	finish(raft, effects);
+	effects->config_changed = config != raft->config.index;
 	effects->role_changed = role != raft->role || term != raft->term || leader != raft->leader;
 }
 
@@ -382,22 +412,26 @@ void ikada_raft_status(const struct ikada_raft *raft, struct ikada_raft_status *
 	status->term = raft->term;
 	status->vote = raft->vote;
 	status->leader = raft->leader;
+	status->leader_incarnation = raft->leader_incarnation;
 	status->role = raft->role;
 	status->commit = raft->commit;
 	status->base_index = raft->log.base_index;
 	status->last_index = raft->log.last_index;
 	status->last_term = raft_log_last_term(&raft->log);
 	status->durable_index = raft->log.durable_index;
-	for (uint32_t slot = 0; raft->role == IKADA_LEADER && slot < raft->config.count; slot++) {
+	status->config = raft->config;
+	for (uint32_t slot = 0; raft->role == IKADA_LEADER && slot < raft->member_count; slot++) {
 		const struct peer *peer = &raft->peers[slot];
 		if (slot == raft->self)
 			continue;
 		uint32_t at = status->peer_count++;
-		status->peers[at].id = raft->config.members[slot].id;
+		status->peers[at].id = raft->members[slot].id;
+		status->peers[at].incarnation = raft->members[slot].incarnation;
 		status->peers[at].match_index = peer->match_index;
 		status->peers[at].next_index = peer->next_index;
 		status->peers[at].heard_ns = peer->heard_ns;
-		status->peers[at].probing = peer->probing;
+		status->peers[at].probing = peer->state == PEER_PROBE;
+		status->peers[at].snapshot = peer->state == PEER_SNAPSHOT;
 	}
 }
 

@@ -21,10 +21,59 @@ static bool received(const struct change *c, enum ikada_message_kind kind)
 	return c->in != NULL && c->in->kind == kind;
 }
 
-/* Counted by hand: do more than half of the members say so? */
-static bool majority(const struct ikada_raft *raft, uint32_t count)
+static bool is_joint(const struct ikada_config *config)
 {
-	return count > raft->config.count / 2;
+	bool joint = false;
+	for (uint32_t i = 0; i < config->count; i++)
+		joint |= config->members[i].standing == IKADA_INCOMING || config->members[i].standing == IKADA_OUTGOING;
+	return joint;
+}
+
+/* Counted by hand: do more than half of those who vote say so, on each side if there are two? Slots, as a set. */
+static bool majority(const struct ikada_raft *raft, uint32_t agreeing)
+{
+	const struct ikada_config *config = &raft->config;
+	int old = 0;
+	int new = 0;
+	for (uint32_t i = 0; i < config->count; i++) {
+		int one = (agreeing >> i & 1) != 0 ? 1 : -1;
+		switch (config->members[i].standing) {
+		case IKADA_VOTER:
+			old += one;
+			new += one;
+			break;
+		case IKADA_LEAVING:
+		case IKADA_OUTGOING:
+			old += one;
+			break;
+		case IKADA_INCOMING:
+			new += one;
+			break;
+		case IKADA_LEARNER:
+		case IKADA_JOINING:
+			break;
+		}
+	}
+	return old > 0 && (new > 0 || !is_joint(config));
+}
+
+static uint32_t self_set(const struct ikada_raft *raft)
+{
+	return raft->self < IKADA_MEMBERS_MAX ? 1u << raft->self : 0;
+}
+
+/* What the leader knew before the step of who has this slot after it; NULL: nothing. */
+static const struct peer *peer_before(const struct change *c, uint32_t slot)
+{
+	const struct member *member = &c->after->members[slot];
+	uint32_t before = members_slot(c->before, member->id, member->incarnation);
+	return before < IKADA_MEMBERS_MAX ? &c->before->peers[before] : NULL;
+}
+
+static bool from_slot(const struct change *c, uint32_t slot)
+{
+	const struct member *member = &c->after->members[slot];
+	return c->in->from == member->id && c->in->from_incarnation == member->incarnation;
 }
 
 /* ---- The state ---- */
@@ -83,9 +132,32 @@ static const char *check_role(const struct ikada_raft *raft)
 	return NULL;
 }
 
+static const char *check_members(const struct ikada_raft *raft)
+{
+	uint32_t windows = 0;
+	RULE(ikada_config_valid(&raft->config) && ikada_config_valid(&raft->config_before),
+	     "what is in force can be a configuration");
+	RULE(raft->config.index <= raft->log.last_index, "the configuration in force stands in the log");
+	RULE(raft->config_before.index <= raft->config.index, "the configuration before came before");
+	RULE(raft->member_count >= raft->config.count && raft->member_count <= IKADA_MEMBERS_MAX,
+	     "each member has a slot");
+	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
+		const struct member *member = &raft->members[slot];
+		if (slot < raft->config.count)
+			RULE(member->id == raft->config.members[slot].id &&
+				     member->incarnation == raft->config.members[slot].incarnation,
+			     "slots are in the order of the configuration");
+		RULE(members_slot(raft, member->id, member->incarnation) == slot, "a member has one slot");
+	}
+	for (uint32_t slot = 0; slot < IKADA_MEMBERS_MAX; slot++)
+		windows |= 1u << raft->peers[slot].window;
+	RULE(windows == (1u << IKADA_MEMBERS_MAX) - 1, "a window belongs to one peer");
+	return NULL;
+}
+
 static const char *check_peers(const struct ikada_raft *raft)
 {
-	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
+	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		const struct peer *peer = &raft->peers[slot];
 		if (slot == raft->self)
 			continue;
@@ -95,8 +167,11 @@ static const char *check_peers(const struct ikada_raft *raft)
 		RULE(peer->acked_round <= raft->round, "no round is echoed before it starts");
 		RULE(peer->heard_ns <= raft->raw_ns, "no message is echoed before it is sent");
 		RULE(peer->window_count <= raft->limits.inflight_messages, "the window holds what it can");
-		RULE(!peer->probing || peer->window_count == 0, "nothing streams to a peer that is probed");
-		RULE(!peer->owed, "a step pays what it owes");
+		RULE(peer->state == PEER_STREAM || (peer->window_count == 0 && !peer->waiting),
+		     "nothing streams to a peer that is probed or needs a snapshot");
+		RULE(peer->state != PEER_SNAPSHOT || peer->match_index < raft->log.base_index,
+		     "a snapshot is for who lacks what is gone");
+		RULE(!peer->owed && !peer->owed_snapshot, "a step pays what it owes");
 		if (peer->window_count == 0) {
 			RULE(peer->window_bytes == 0, "an empty window has no bytes");
 			continue;
@@ -115,18 +190,57 @@ static const char *check_hard(const struct change *c)
 	const struct ikada_raft *b = c->before;
 	const struct ikada_raft *a = c->after;
 	RULE(a->term >= b->term, "the term never falls");
-	RULE(a->term > b->term || b->vote == 0 || a->vote == b->vote, "one vote a term");
+	RULE(a->term > b->term || b->vote == 0 || (a->vote == b->vote && a->vote_incarnation == b->vote_incarnation),
+	     "one vote a term");
 	bool changed = a->term != b->term || a->vote != b->vote;
 	RULE(c->effects->hard_changed == changed, "a change of term or vote is written");
 	RULE(!changed || a->hard_ticket == c->effects->ticket, "a change of term or vote has the step's ticket");
 	RULE(changed || a->hard_ticket == b->hard_ticket, "the ticket of term and vote changes with them");
-	bool written = changed || c->effects->append != IKADA_APPEND_NONE;
+	bool written = changed || c->effects->append != IKADA_APPEND_NONE || c->effects->base_changed;
 	RULE(c->effects->ticket == (written ? b->ticket + 1 : 0), "each durable change has the next ticket");
 	RULE(a->ticket == b->ticket + (written ? 1 : 0), "tickets are given one by one");
 	RULE(a->durable_ticket >= b->durable_ticket, "what is durable stays durable");
 	RULE(a->durable_ticket == b->durable_ticket || c->event->kind == IKADA_DURABLE, "only the disk makes durable");
 	if (a->vote != 0 && changed && a->vote != a->settings.self)
-		RULE(received(c, IKADA_VOTE) && c->in->from == a->vote, "a vote is given to who asks");
+		RULE(received(c, IKADA_VOTE) && c->in->from == a->vote &&
+			     c->in->from_incarnation == a->vote_incarnation,
+		     "a vote is given to who asks");
+	return NULL;
+}
+
+/* The log begins where the event says; what stays of it has not changed. */
+static const char *check_base(const struct change *c)
+{
+	const struct raft_log *b = &c->before->log;
+	const struct raft_log *a = &c->after->log;
+	const struct ikada_effects *e = c->effects;
+	bool installed = c->event->kind == IKADA_INSTALL;
+	RULE(installed || c->event->kind == IKADA_COMPACT, "the start of the log moves when the driver says so");
+	RULE(e->installed == installed, "an installed snapshot is told");
+	RULE(a->base_index == c->event->last_index && a->base_index > b->base_index,
+	     "the log begins behind the snapshot");
+	if (!installed) {
+		RULE(a->base_index <= c->before->commit && a->base_index <= b->durable_index,
+		     "what is given up is committed and durable");
+		RULE(a->base_term == raft_log_term(b, a->base_index), "the base keeps the term of its entry");
+		RULE(a->durable_index == b->durable_index, "giving up what is old changes nothing else");
+	} else {
+		RULE(c->before->role != IKADA_LEADER, "a leader needs no snapshot");
+		RULE(a->base_index > c->before->commit, "an install never rewinds");
+		RULE(a->base_term == c->event->last_term, "the base has the snapshot's term");
+		RULE(c->after->base_ticket == e->ticket, "what is installed is acknowledged with its ticket");
+		RULE(e->kept == (raft_log_term(b, a->base_index) == a->base_term),
+		     "what lies behind a snapshot stays exactly if it agrees");
+	}
+	if (!installed || e->kept) {
+		RULE(a->last_index == b->last_index, "what lies behind a snapshot and agrees stays");
+		RULE(raft_log_last_term(a) == raft_log_last_term(b) &&
+			     (a->last_index == a->base_index ||
+			      raft_log_term(a, a->base_index + 1) == raft_log_term(b, a->base_index + 1)),
+		     "what lies behind a snapshot keeps its terms");
+	} else {
+		RULE(a->last_index == a->base_index, "what does not agree with a snapshot goes");
+	}
 	return NULL;
 }
 
@@ -136,6 +250,10 @@ static const char *check_append(const struct change *c)
 	const struct raft_log *b = &c->before->log;
 	const struct raft_log *a = &c->after->log;
 	const struct ikada_effects *e = c->effects;
+	if (e->base_changed) {
+		RULE(e->append == IKADA_APPEND_NONE, "the start of the log moves alone");
+		return check_base(c);
+	}
 	RULE(a->base_index == b->base_index && a->base_term == b->base_term, "the start of the log stays");
 	if (e->append == IKADA_APPEND_NONE) {
 		RULE(a->last_index == b->last_index && a->run_count == b->run_count,
@@ -189,6 +307,16 @@ static const char *check_commit(const struct change *c)
 	RULE(a->commit >= c->before->commit, "the commit index never falls");
 	if (a->commit == c->before->commit)
 		return NULL;
+	if (c->effects->installed) {
+		RULE(a->commit == a->log.base_index, "a snapshot is of what is committed");
+		return NULL;
+	}
+	if (received(c, IKADA_SNAPSHOT)) {
+		RULE(a->commit == c->in->last_index && c->in->term == a->term &&
+			     raft_log_term(&a->log, a->commit) == c->in->last_term,
+		     "what a snapshot would bring is committed");
+		return NULL;
+	}
 	if (a->role != IKADA_LEADER) {
 		RULE(received(c, IKADA_APPEND) && c->in->term == a->term, "a follower commits what its leader says");
 		RULE(a->commit <= c->in->commit, "a follower commits no more than its leader");
@@ -198,7 +326,8 @@ static const char *check_commit(const struct change *c)
 	RULE(raft_log_term(&a->log, a->commit) == a->term, "a leader commits by counting in its own term only");
 	uint32_t holding = 0;
 	for (uint32_t slot = 0; slot < a->config.count; slot++)
-		holding += (slot == a->self ? a->log.durable_index : a->peers[slot].match_index) >= a->commit;
+		if ((slot == a->self ? a->log.durable_index : a->peers[slot].match_index) >= a->commit)
+			holding |= 1u << slot;
 	RULE(majority(a, holding), "what is committed is durable on a majority");
 	return NULL;
 }
@@ -208,34 +337,37 @@ static const char *check_role_change(const struct change *c)
 	const struct ikada_raft *b = c->before;
 	const struct ikada_raft *a = c->after;
 	if (a->role == IKADA_LEADER && (b->role != IKADA_LEADER || b->term != a->term)) {
-		RULE(b->role == IKADA_CANDIDATE || a->config.count == 1, "a leader was a candidate");
+		RULE(b->role == IKADA_CANDIDATE, "a leader was a candidate");
 		RULE(b->term == a->term, "a leader leads the term it campaigned in");
-		RULE(majority(a, quorum_count(a->votes)), "a leader has the votes of a majority");
+		RULE(majority(a, a->votes), "a leader has the votes of a majority");
 		RULE((a->votes & ~b->votes) == 0 ||
 			     (received(c, IKADA_VOTE_REPLY) && c->in->granted && c->in->term == a->term),
 		     "a vote counts in its own term");
 	}
 	if (a->role == IKADA_CANDIDATE && b->term != a->term) {
 		RULE(a->term == b->term + 1, "a candidate moves one term ahead");
-		RULE(b->role == IKADA_PRECANDIDATE || a->config.count == 1, "a candidate was a precandidate");
-		RULE(a->votes == 1u << a->self, "a candidate starts with its own vote");
-		uint32_t asked = b->votes | (c->in == NULL ? 0 : 1u << raft_slot(a, c->in->from));
-		RULE(a->config.count == 1 || majority(a, quorum_count(asked)),
-		     "a candidate has a majority's pre-votes");
+		RULE(b->role == IKADA_PRECANDIDATE || majority(a, self_set(a)), "a candidate was a precandidate");
+		RULE(a->votes == self_set(a), "a candidate starts with its own vote");
+		uint32_t asked = b->votes | self_set(a);
+		for (uint32_t slot = 0; slot < a->member_count && received(c, IKADA_PREVOTE_REPLY); slot++)
+			asked |= from_slot(c, slot) ? 1u << slot : 0;
+		RULE(majority(a, asked), "a candidate has a majority's pre-votes");
 	}
 	if (a->role != IKADA_LEADER || b->role != IKADA_LEADER)
 		return NULL;
 	RULE(a->term == b->term, "nobody leads two terms in a row without an election");
-	for (uint32_t slot = 0; slot < a->config.count; slot++) {
-		uint64_t id = a->config.members[slot].id;
-		uint64_t match = a->peers[slot].match_index;
-		RULE(match >= b->peers[slot].match_index, "a match index never falls within a term");
-		RULE(match == b->peers[slot].match_index || (received(c, IKADA_APPEND_REPLY) && c->in->from == id &&
-							     c->in->term == a->term && c->in->match_index == match),
+	for (uint32_t slot = 0; slot < a->member_count; slot++) {
+		const struct peer *peer = &a->peers[slot];
+		const struct peer *was = peer_before(c, slot);
+		bool said = received(c, IKADA_APPEND_REPLY) && from_slot(c, slot) && c->in->term == a->term;
+		if (was == NULL) {
+			RULE(peer->match_index == 0 && peer->acked_round == 0, "nothing is known of who is new");
+			continue;
+		}
+		RULE(peer->match_index >= was->match_index, "a match index never falls within a term");
+		RULE(peer->match_index == was->match_index || (said && c->in->match_index == peer->match_index),
 		     "a match index is what the peer acknowledged in this term");
-		RULE(a->peers[slot].acked_round == b->peers[slot].acked_round ||
-			     (received(c, IKADA_APPEND_REPLY) && c->in->from == id && c->in->term == a->term),
-		     "a round is echoed by the peer in this term");
+		RULE(peer->acked_round == was->acked_round || said, "a round is echoed by the peer in this term");
 	}
 	return NULL;
 }
@@ -262,12 +394,21 @@ static const char *check_request(const struct change *c, const struct ikada_mess
 		     "an append says what is so now");
 		return NULL;
 	}
+	if (m->kind == IKADA_SNAPSHOT) {
+		RULE(a->role == IKADA_LEADER, "only a leader sends snapshots");
+		RULE(a->peers[members_slot(a, m->to, m->to_incarnation)].state == PEER_SNAPSHOT,
+		     "a snapshot goes to who needs one");
+		RULE(m->last_index == a->log.base_index && m->last_term == a->log.base_term,
+		     "a snapshot reaches the start of the log");
+		return NULL;
+	}
 	RULE(m->last_index == a->log.last_index && m->last_term == raft_log_last_term(&a->log),
 	     "a candidate shows the end of its log");
 	if (m->kind == IKADA_PREVOTE)
 		RULE(a->role == IKADA_PRECANDIDATE && m->term == a->term + 1, "a precandidate asks for the next term");
 	else
-		RULE(a->role == IKADA_CANDIDATE && a->vote == m->from, "a candidate asks for votes");
+		RULE(a->role == IKADA_CANDIDATE && a->vote == m->from && a->vote_incarnation == m->from_incarnation,
+		     "a candidate asks for votes");
 	return NULL;
 }
 
@@ -284,12 +425,16 @@ static const char *check_reply(const struct change *c, const struct ikada_messag
 	}
 	if (m->kind == IKADA_VOTE_REPLY) {
 		RULE(received(c, IKADA_VOTE) && c->in->from == m->to, "an answer goes to who asked");
-		RULE(!m->granted || (a->vote == m->to && c->in->term == a->term),
+		RULE(!m->granted ||
+			     (a->vote == m->to && a->vote_incarnation == m->to_incarnation && c->in->term == a->term),
 		     "a granted vote is the member's vote");
 		RULE(!m->granted || at_least_as_new(a, c->in), "a vote goes to an up-to-date log only");
 		return NULL;
 	}
-	RULE(received(c, IKADA_APPEND) ? c->in->from == m->to : m->to == a->leader, "an answer goes to who asked");
+	bool asked = received(c, IKADA_APPEND) || received(c, IKADA_SNAPSHOT);
+	RULE(asked ? c->in->from == m->to && c->in->from_incarnation == m->to_incarnation
+		   : m->to == a->leader && m->to_incarnation == a->leader_incarnation,
+	     "an answer goes to who asked");
 	RULE(m->match_index <= a->log.durable_index, "what is acknowledged is durable");
 	RULE(m->match_index <= m->verified_index && m->verified_index <= a->log.last_index,
 	     "what is acknowledged is verified");
@@ -305,22 +450,33 @@ static const char *check_reply(const struct change *c, const struct ikada_messag
 static const char *check_messages(const struct change *c)
 {
 	const struct ikada_raft *a = c->after;
-	uint32_t requests = 0;
+	uint32_t seen[2] = {0};
 	uint32_t replies = 0;
-	RULE(c->effects->message_count <= 2 * IKADA_MEMBERS_MAX, "a step sends what has room");
+	RULE(c->effects->message_count <= IKADA_MESSAGES_MAX, "a step sends what has room");
 	for (uint32_t i = 0; i < c->effects->message_count; i++) {
 		const struct ikada_message *m = &c->effects->messages[i];
-		uint32_t slot = raft_slot(a, m->to);
-		bool request = m->kind == IKADA_PREVOTE || m->kind == IKADA_VOTE || m->kind == IKADA_APPEND;
+		uint32_t slot = members_slot(a, m->to, m->to_incarnation);
+		bool reply =
+			m->kind == IKADA_PREVOTE_REPLY || m->kind == IKADA_VOTE_REPLY || m->kind == IKADA_APPEND_REPLY;
 		bool prevote = m->kind == IKADA_PREVOTE || (m->kind == IKADA_PREVOTE_REPLY && m->granted);
-		RULE(m->from == a->settings.self && slot < IKADA_MEMBERS_MAX && slot != a->self,
-		     "a message goes to another member");
-		uint32_t *seen = request ? &requests : &replies;
-		RULE((*seen >> slot & 1) == 0, "at most one request and one reply to each peer");
-		*seen |= 1u << slot;
+		RULE(m->from == a->settings.self && m->from_incarnation == a->settings.incarnation,
+		     "a message comes from this member");
+		RULE(m->to != m->from || m->to_incarnation != m->from_incarnation, "a message goes to another member");
+		if (reply) {
+			RULE(replies++ == 0, "at most one reply a step");
+		} else {
+			RULE(slot < IKADA_MEMBERS_MAX, "a request goes to a member");
+			uint32_t *set = &seen[m->kind == IKADA_APPEND];
+			RULE((*set >> slot & 1) == 0, "at most one append and one other request to each peer");
+			*set |= 1u << slot;
+		}
 		RULE(prevote || m->term == a->term, "a message is of the current term");
-		RULE(prevote || m->after == a->hard_ticket, "a message waits for its term and vote");
-		const char *broken = request ? check_request(c, m) : check_reply(c, m);
+		uint64_t after = a->hard_ticket;
+		if (m->kind == IKADA_APPEND_REPLY && after < a->base_ticket && m->to == a->leader &&
+		    m->to_incarnation == a->leader_incarnation)
+			after = a->base_ticket;
+		RULE(prevote || m->after == after, "a message waits for its term and vote, and for what was installed");
+		const char *broken = reply ? check_reply(c, m) : check_request(c, m);
 		RULE(broken == NULL, broken);
 	}
 	return NULL;
@@ -336,15 +492,16 @@ static const char *check_grant(const struct change *c)
 	RULE(a->role == IKADA_LEADER, "only a leader grants reads");
 	RULE(e->granted_index <= a->commit, "a read is served from what is committed");
 	RULE(raft_log_term(&a->log, e->granted_index) == a->term, "reads wait for an entry of the leader's term");
-	if (a->config.count == 1)
+	if (majority(a, self_set(a)))
 		return NULL;
 	RULE(e->granted.first_id == queued->first_id, "reads are granted in their order");
 	uint64_t granted = 0;
 	for (uint32_t i = 0; i < queued->round_count && granted < e->granted.count; i++) {
 		const struct read_round *round = &queued->rounds[(queued->start + i) % READ_ROUNDS];
-		uint32_t echoing = 1;
+		uint32_t echoing = self_set(a);
 		for (uint32_t slot = 0; slot < a->config.count; slot++)
-			echoing += slot != a->self && a->peers[slot].acked_round >= round->round;
+			if (slot != a->self && a->peers[slot].acked_round >= round->round)
+				echoing |= 1u << slot;
 		RULE(majority(a, echoing), "a read is granted when a majority has echoed its round");
 		RULE(e->granted_index >= round->index, "a read is served from what was committed when its round began");
 		granted += round->count;
@@ -387,6 +544,12 @@ static const char *check_report(const struct change *c)
 	     "the effects show the current state");
 	RULE(e->role_changed == (a->role != b->role || a->term != b->term || a->leader != b->leader),
 	     "a change of role, term or leader is told");
+	RULE(e->base_index == a->log.base_index && e->base_term == a->log.base_term,
+	     "the effects show where the log begins");
+	RULE(e->wants_compaction == (2 * a->log.run_count >= a->log.run_limit),
+	     "a table of terms that is half full asks for compaction");
+	RULE(e->base_changed == (a->log.base_index != b->log.base_index), "a new start of the log is told");
+	RULE(e->config_changed == (a->config.index != b->config.index), "a new configuration is told");
 	RULE(a->raw_ns == c->event->raw_ns && a->awake_ns == c->event->awake_ns, "time is what the event says");
 	return NULL;
 }
@@ -406,6 +569,8 @@ const char *raft_check(const struct ikada_raft *before, const struct ikada_raft 
 		check_messages, check_grant,  check_refusals, check_report,
 	};
 	const char *broken = check_log(&after->log, after);
+	if (broken == NULL)
+		broken = check_members(after);
 	if (broken == NULL)
 		broken = check_role(after);
 	if (broken == NULL && after->role == IKADA_LEADER)

@@ -5,9 +5,10 @@
  * a copy of its bytes is a core of its own, which a checker can hold against the next state.
  *
  * Who owns what: raft.c the step, its effects and the durable (term, vote); log.c term runs and durability;
- * election.c roles other than leader, and their timers; follower.c what a follower accepts; leader.c a leader's term,
- * its commit index and its reasons to give up; flow.c what is sent to each peer; reads.c linearizable reads;
- * quorum.c majorities.
+ * members.c the configuration in force, the slots of members, joint majorities; election.c roles other than leader, and
+ * their timers; follower.c what a follower accepts; snapshot.c where the log begins; leader.c a leader's term, its
+ * commit index and its reasons to give up; flow.c what is sent to each peer; reads.c linearizable reads; quorum.c
+ * majorities of one set.
  */
 #ifndef IKADA_RAFT_INTERNAL_H
 #define IKADA_RAFT_INTERNAL_H
@@ -23,7 +24,16 @@
 
 enum { READ_ROUNDS = 16 };
 
-/* What a leader knows of another member; in the member's slot. Invariant: match_index < next_index <= last + 1. */
+/*
+ * How a leader sends to a peer. PROBE: where the logs agree is unknown, messages without entries look for it. STREAM:
+ * entries are sent as they come. SNAPSHOT: they agree nowhere in this log, the driver sends a snapshot.
+ */
+enum peer_state { PEER_STREAM = 0, PEER_PROBE, PEER_SNAPSHOT };
+
+/*
+ * What a leader knows of another member; in the member's slot. Invariant: match_index < next_index <= last + 1, and
+ * base < next_index.
+ */
 struct peer {
 	uint64_t match_index; /* Known to agree and to be durable there. Never falls within a term. */
 	uint64_t next_index;  /* The first entry to send next; a hope. */
@@ -31,10 +41,12 @@ struct peer {
 	uint64_t acked_round; /* The newest round it echoed; 0 none in this term. */
 	uint64_t heard_ns;    /* The newest send time it echoed, raw; 0 none in this term. */
 	uint64_t window_bytes;
-	uint32_t window_start, window_count; /* A ring of struct window_slot. */
-	bool probing; /* Where the logs agree is unknown: messages without entries look for it. Else entries stream. */
-	bool waiting; /* Entries were handed to the driver, which has not yet said how many it sent. */
-	bool owed;    /* The end of this step sends a message, with or without entries. */
+	uint32_t window_start, window_count; /* A ring of struct window_slot, ... */
+	uint32_t window;		     /* ... number so and so. Stays with the peer when its slot changes. */
+	enum peer_state state;
+	bool waiting;	    /* Entries were handed to the driver, which has not yet said how many it sent. */
+	bool owed;	    /* The end of this step sends a message, with or without entries. */
+	bool owed_snapshot; /* The end of this step asks the driver for a snapshot, again or anew. */
 };
 
 /* A message with entries that was sent and not yet answered. */
@@ -57,25 +69,34 @@ struct reads {
 	struct read_round rounds[READ_ROUNDS]; /* A ring. */
 };
 
+struct member {
+	uint64_t id, incarnation;
+};
+
 struct ikada_raft {
 	struct ikada_limits limits;
 	struct ikada_settings settings;
-	struct ikada_config config;
-	uint32_t self;	 /* Slot of this member. */
-	uint32_t voters; /* Set of slots. */
+	/* members.c */
+	struct ikada_config config;	   /* In force. */
+	struct ikada_config config_before; /* In force again when the log is cut at config.index; else the same. */
+	struct member members[IKADA_MEMBERS_MAX]; /* By slot. */
+	uint32_t member_count;
+	uint32_t self;	    /* Slot of this member, or IKADA_MEMBERS_MAX. */
+	uint32_t voters[2]; /* Sets of slots; the second one is empty unless the configuration is joint. */
 	struct rng rng;
 	uint64_t raw_ns, awake_ns; /* Of the last event. */
 
-	uint64_t term, vote;
+	uint64_t term, vote, vote_incarnation;
 	uint64_t ticket;	 /* The last one given. */
 	uint64_t durable_ticket; /* All up to here are durable. */
 	uint64_t hard_ticket;	 /* Of the last change of (term, vote). */
+	uint64_t base_ticket;	 /* Of the last snapshot installed; acknowledgements wait for it. */
 	uint64_t progress_ns;	 /* Awake: when a ticket last became durable, or began to wait for that alone. */
 	uint64_t commit;
 
 	enum ikada_role role;
 	bool leader_lost; /* A follower's connection from its leader was closed. */
-	uint64_t leader;
+	uint64_t leader, leader_incarnation;
 
 	/* Not leading. */
 	uint64_t verified_index; /* The log agrees with that of the current term's leader up to here. */
@@ -101,30 +122,46 @@ struct ikada_raft {
 static inline struct window_slot *raft_window(const struct ikada_raft *raft, uint32_t slot)
 {
 	char *windows = (char *)(uintptr_t)raft + raft->windows_offset;
-	return (struct window_slot *)(void *)windows + (size_t)slot * raft->limits.inflight_messages;
-}
-
-static inline bool raft_alone(const struct ikada_raft *raft)
-{
-	return raft->voters == 1u << raft->self;
+	return (struct window_slot *)(void *)windows +
+	       (size_t)raft->peers[slot].window * raft->limits.inflight_messages;
 }
 
 /* ---- raft.c ---- */
 
-/* The slot of a member, or IKADA_MEMBERS_MAX. */
-uint32_t raft_slot(const struct ikada_raft *raft, uint64_t id);
 /* The ticket of this step's durable changes. */
 uint64_t raft_ticket(struct ikada_raft *raft, struct ikada_effects *effects);
-void raft_set_hard(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t vote);
+void raft_set_hard(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t vote,
+		   uint64_t vote_incarnation);
 /* A message from this member in its term, to be released when its (term, vote) is durable. */
 struct ikada_message *raft_message(const struct ikada_raft *raft, struct ikada_effects *effects,
-				   enum ikada_message_kind kind, uint64_t to);
+				   enum ikada_message_kind kind, uint64_t to, uint64_t to_incarnation);
+
+/* ---- members.c ---- */
+
+/* The slot of a member, or IKADA_MEMBERS_MAX. */
+uint32_t members_slot(const struct ikada_raft *raft, uint64_t id, uint64_t incarnation);
+/* The table of slots is made anew; what is known of those who stay is kept. */
+void members_arrange(struct ikada_raft *raft);
+/* Decisions of the configuration in force: of both sides, when it is joint. */
+bool members_agree(const struct ikada_raft *raft, uint32_t agreeing);
+uint64_t members_value(const struct ikada_raft *raft, const uint64_t values[IKADA_MEMBERS_MAX]);
+bool members_alone(const struct ikada_raft *raft); /* This member decides by itself. */
+static inline uint32_t members_self(const struct ikada_raft *raft)
+{
+	return raft->self < IKADA_MEMBERS_MAX ? 1u << raft->self : 0;
+}
+/* Whether this member is one of those who vote in the configuration in force. */
+static inline bool members_votes(const struct ikada_raft *raft)
+{
+	return ((raft->voters[0] | raft->voters[1]) & members_self(raft)) != 0;
+}
 
 /* ---- election.c ---- */
 
 void election_restart_timer(struct ikada_raft *raft);
 /* To a term not below the current one, with a leader or 0. */
-void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t leader);
+void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uint64_t term, uint64_t leader,
+		     uint64_t leader_incarnation);
 void election_heard(struct ikada_raft *raft); /* From the leader. */
 void election_tick(struct ikada_raft *raft, struct ikada_effects *effects);
 void election_leader_lost(struct ikada_raft *raft);
@@ -138,8 +175,18 @@ uint64_t election_deadline(const struct ikada_raft *raft); /* Awake. */
 /* ---- follower.c ---- */
 
 void follower_append(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
+/* An answer to the leader that acknowledges what is verified and durable now. */
+struct ikada_message *follower_acknowledge(const struct ikada_raft *raft, struct ikada_effects *effects);
+/* Whether it comes from who may lead in its term, as far as is known here. */
+bool follower_believes(const struct ikada_raft *raft, const struct ikada_message *m);
 /* The log is durable from `before` up to log.durable_index. */
 void follower_durable(struct ikada_raft *raft, uint64_t before, struct ikada_effects *effects);
+
+/* ---- snapshot.c ---- */
+
+void snapshot_compact(struct ikada_raft *raft, uint64_t index, struct ikada_effects *effects);
+void snapshot_install(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
+void snapshot_chunk(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
 
 /* ---- leader.c ---- */
 
@@ -157,6 +204,9 @@ void flow_owe(struct ikada_raft *raft); /* Everybody a message. */
 void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m);
 void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes);
 void flow_lost(struct ikada_raft *raft, uint32_t slot);
+void flow_compacted(struct ikada_raft *raft);
+void flow_snapshot_ended(struct ikada_raft *raft, uint32_t slot, uint64_t last_index);
+void flow_beat(struct ikada_raft *raft);				/* What was lost is sent again. */
 void flow_send(struct ikada_raft *raft, struct ikada_effects *effects); /* At the end of each step of a leader. */
 
 /* ---- reads.c ---- */

@@ -32,9 +32,9 @@ static bool start_round(struct ikada_raft *raft)
 static uint64_t confirmed_round(const struct ikada_raft *raft)
 {
 	uint64_t rounds[IKADA_MEMBERS_MAX] = {0};
-	for (uint32_t slot = 0; slot < raft->config.count; slot++)
+	for (uint32_t slot = 0; slot < raft->member_count; slot++)
 		rounds[slot] = slot == raft->self ? raft->round : raft->peers[slot].acked_round;
-	return quorum_value(raft->voters, rounds);
+	return members_value(raft, rounds);
 }
 
 static void grant(struct ikada_raft *raft, struct ikada_effects *effects)
@@ -57,7 +57,7 @@ void reads_settle(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	if (raft->reads.round_count > 0)
 		grant(raft, effects);
-	if (start_round(raft) && raft_alone(raft))
+	if (start_round(raft) && members_alone(raft))
 		grant(raft, effects);
 }
 

@@ -60,3 +60,11 @@ void keyspace_clear(struct keyspace *k)
 {
 	store_clear(k->store);
 }
+
+bool keyspace_load(struct keyspace *k, struct slice key, struct slice value)
+{
+	if (key.size == 0 || key.size > sizeof k->key || key.bytes[0] != KEYSPACE_STRING)
+		return false;
+	store_put(k->store, key.bytes, key.size, value.bytes, value.size);
+	return true;
+}

@@ -34,5 +34,7 @@ uint64_t keyspace_count(const struct keyspace *keyspace);
 void keyspace_seek(const struct keyspace *keyspace, struct store_cursor *cursor);
 bool keyspace_next(struct store_cursor *cursor, struct slice *key);
 void keyspace_clear(struct keyspace *keyspace);
+/* Puts a key as it stands in the store, of a snapshot; false: it is none that this program knows. */
+bool keyspace_load(struct keyspace *keyspace, struct slice key, struct slice value);
 
 #endif

@@ -21,7 +21,7 @@
 #include "server/keyspace.h"
 #include "server/resp.h"
 
-enum { MACHINE_FORMAT = 1, MACHINE_HEADER_BYTES = 8 };
+enum { MACHINE_FORMAT = 1, MACHINE_HEADER_BYTES = 8, MACHINE_DIGEST_BYTES = 16 };
 /* The answer to a read ends early with the first reply that brings it to this size. */
 #define MACHINE_ANSWER_BYTES ((size_t)1024 * 1024)
 
@@ -55,5 +55,17 @@ void machine_query(struct machine *machine, const uint8_t *bytes, size_t size, e
 		   struct buf *reply);
 /* True when there is more to do of what has no hurry. */
 bool machine_idle(struct machine *machine);
+
+/* machine_state.c: the state as it is now, held in constant time while the machine goes on. */
+struct machine_held;
+struct machine_held *machine_hold(struct machine *machine);
+void machine_release(struct machine *machine, struct machine_held *held);
+/* Adds the next piece, of about `bytes`; false: it was the last. Nothing at all is added for an empty state. */
+bool machine_save(struct machine_held *held, struct buf *out, size_t bytes);
+/* Empties the state; then each piece that was saved is loaded, in order. False: it cannot be understood. */
+void machine_load_begin(struct machine *machine);
+bool machine_load(struct machine *machine, const uint8_t *bytes, size_t size);
+/* Of the whole state; constant time. */
+void machine_digest(const struct machine *machine, uint8_t digest[MACHINE_DIGEST_BYTES]);
 
 #endif

@@ -37,7 +37,6 @@ struct caller_host {
 	struct clients *clients;
 	struct sim_host *host;
 	struct env *env;
-	uint32_t number;
 };
 
 struct clients {
@@ -237,7 +236,6 @@ struct clients *clients_create(struct cluster *cluster, struct history *history,
 		char name[16];
 		snprintf(name, sizeof name, "c%" PRIu32, i + 1);
 		host->clients = clients;
-		host->number = i;
 		host->host = sim_host_create(cluster->sim, 100 + i, name);
 	}
 	for (uint32_t i = 0; i < clients->caller_count; i++) {

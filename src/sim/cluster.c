@@ -4,6 +4,7 @@
  */
 #include "sim/cluster.h"
 
+#include "node/node_internal.h"
 #include "server/server_internal.h"
 
 #include <inttypes.h>
@@ -128,6 +129,30 @@ void cluster_crash(struct member *member, enum sim_crash how)
 				       : "power, silent");
 	ended(member); /* First: a crash from inside the process does not return. */
 	sim_host_crash(member->host, how);
+}
+
+static void shut(void *context)
+{
+	struct member *member = context;
+	server_close(member->server);
+}
+
+void cluster_stop(struct member *member)
+{
+	struct cluster *cluster = member->cluster;
+	if (member->server == NULL)
+		return;
+	/* A write under way keeps its log from being freed: drive_close. */
+	const struct wal *wal = server_node(member->server)->wal;
+	bool all = wal == NULL || wal_sync_started_ns(wal) == 0;
+	cluster_say(cluster, "stop node %" PRIu32, member->number + 1);
+	cluster->counters.stops++;
+	if (!sim_host_run(member->host, shut, member))
+		return;
+	size_t left = sim_host_stop(member->host);
+	ended(member);
+	if (all && left > 0)
+		cluster_fail(cluster, "node %" PRIu32 " leaves %zu bytes of memory behind", member->number + 1, left);
 }
 
 bool cluster_on_fatal(struct cluster *cluster, struct sim_host *host, const char *text)

@@ -26,6 +26,7 @@ struct member {
 
 struct cluster_counters {
 	uint64_t starts;
+	uint64_t stops;
 	uint64_t excused_ends;
 	uint64_t excused_starts; /* Tries that failed. */
 };
@@ -55,6 +56,8 @@ void cluster_destroy(struct cluster *cluster);
 /* Nothing when it is up already. False when it did not start, and had an excuse: try again later. */
 bool cluster_start(struct member *member);
 void cluster_crash(struct member *member, enum sim_crash how);
+/* Ends it in good order: it closes everything, and leaves no memory behind. Nothing when it is down. */
+void cluster_stop(struct member *member);
 
 /* The hook of the world: a process ended by itself. True when it had an excuse. */
 bool cluster_on_fatal(struct cluster *cluster, struct sim_host *host, const char *text);

@@ -47,10 +47,10 @@ struct faults {
 
 const char *fault_name(enum fault_kind kind)
 {
-	static const char *const names[] = {"kill",  "power",  "all",	    "leader",	 "point",
-					    "split", "bridge", "one-way",   "clients",	 "slow",
-					    "lossy", "break",  "pause",	    "late",	 "rate",
-					    "wall",  "stall",  "slow-sync", "disk-full", "disk-error"};
+	static const char *const names[] = {"stop",	 "kill",      "power",	   "all",     "leader", "point",
+					    "split",	 "bridge",    "one-way",   "clients", "slow",	"lossy",
+					    "break",	 "pause",     "late",	   "rate",    "wall",	"stall",
+					    "slow-sync", "disk-full", "disk-error"};
 	_Static_assert(sizeof names / sizeof *names == FAULT_KINDS, "a name for each kind");
 	return names[kind];
 }
@@ -170,6 +170,12 @@ static void crash(struct faults *f, struct member *member, enum sim_crash how)
 {
 	end_after(f, draw(f, NS_PER_MS, 5 * NS_PER_S), start_again)->member = member;
 	cluster_crash(member, how);
+}
+
+static void stop(struct faults *f, struct member *member)
+{
+	end_after(f, draw(f, NS_PER_MS, 5 * NS_PER_S), start_again)->member = member;
+	cluster_stop(member);
 }
 
 static void crash_all(struct faults *f)
@@ -415,6 +421,9 @@ static void strike(struct faults *f, enum fault_kind kind)
 	struct member *any = any_member(f);
 	struct member *some = some_member(f);
 	switch (kind) {
+	case FAULT_STOP:
+		stop(f, any);
+		return;
 	case FAULT_KILL:
 		crash(f, any, SIM_KILL);
 		return;

@@ -9,6 +9,7 @@
 #include "sim/cluster.h"
 
 enum fault_kind {
+	FAULT_STOP,	  /* A process is asked to end. */
 	FAULT_KILL,	  /* A process dies. */
 	FAULT_POWER,	  /* A machine dies. */
 	FAULT_ALL,	  /* All of them at once. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* With more risks than this on one key, its history might be too hard to judge. */
-enum { KEY_RISKS_MAX = 8, OLD_READS = 12, BUDGET_STATES = 1000000, PRINT_OPS_MAX = 400 };
+enum { KEY_RISKS_MAX = 6, OLD_READS = 12, BUDGET_STATES = 1000000, PRINT_OPS_MAX = 400 };
 
 enum key_class { KEY_REGISTER, KEY_LIST, KEY_COUNTER, KEY_CLASSES };
 

@@ -51,10 +51,11 @@ bool history_was_done(const struct history *history, struct history_request requ
 const struct history_counters *history_counters(const struct history *history);
 
 /*
- * Operations called in [from, to) must all have been done; returns their number, or sets `failure`. Then (or alone,
- * with from == to) every key is judged. `failure` is untouched when nothing is wrong.
+ * Both leave `failure` untouched when nothing is wrong. All operations called in [from_ns, to_ns) must have been done;
+ * returns their number.
  */
 uint64_t history_all_done(const struct history *history, uint64_t from_ns, uint64_t to_ns, char *failure, size_t size);
+/* Judges every key. */
 void history_judge(struct history *history, char *failure, size_t size);
 
 #endif

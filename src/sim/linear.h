@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Those that only read come first. */
 enum linear_kind {
 	LINEAR_GET,
 	LINEAR_STRLEN,

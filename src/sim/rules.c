@@ -294,6 +294,17 @@ static void log_changed(struct watched *w, const struct ikada_effects *e)
 		numbers_set(rules, &w->terms, i, ikada_raft_term_at(w->raft, i));
 }
 
+static bool durable_on_majority(const struct rules *rules, uint64_t index, uint64_t term)
+{
+	uint32_t holders = 0;
+	for (uint32_t i = 0; i < rules->count; i++) {
+		const struct watched *w = &rules->nodes[i];
+		if (w->durable >= index && numbers_get(&w->terms, index) == term)
+			holders++;
+	}
+	return 2 * holders > rules->count;
+}
+
 static void began_to_lead(struct watched *w, const struct ikada_effects *e)
 {
 	struct rules *rules = w->rules;
@@ -313,24 +324,16 @@ static void began_to_lead(struct watched *w, const struct ikada_effects *e)
 		       id_of(w), e->term, numbers_get(&rules->committed, index), index,
 		       numbers_get(&rules->committed_in, index));
 	uint64_t noop = e->append == IKADA_APPEND_NOOP ? e->append_first : last_of(&w->terms) + 1;
-	if (noop > e->commit + 1)
+	if (noop > e->commit + 1) {
 		rules->counters.led_with_tail++;
+		rules->counters.led_with_held_tail +=
+			durable_on_majority(rules, noop - 1, numbers_get(&w->terms, noop - 1));
+	}
 	for (uint32_t i = 0; i < rules->count; i++)
 		if (&rules->nodes[i] != w && rules->nodes[i].role == IKADA_LEADER) {
 			rules->counters.two_leaders++;
 			break;
 		}
-}
-
-static bool durable_on_majority(const struct rules *rules, uint64_t index, uint64_t term)
-{
-	uint32_t holders = 0;
-	for (uint32_t i = 0; i < rules->count; i++) {
-		const struct watched *w = &rules->nodes[i];
-		if (w->durable >= index && numbers_get(&w->terms, index) == term)
-			holders++;
-	}
-	return 2 * holders > rules->count;
 }
 
 static void committed(struct watched *w, uint64_t commit)

@@ -30,10 +30,11 @@ enum { RULES_NODES_MAX = 9 };
 struct rules_counters {
 	uint64_t steps;
 	uint64_t leaders;
-	uint64_t led_with_tail;	    /* A leader began with entries of older terms not known to be committed. */
-	uint64_t two_leaders;	    /* A leader began while another still believed it was one. */
-	uint64_t truncations;	    /* Logs cut. */
-	uint64_t truncated_durable; /* ... below an entry that was durable. */
+	uint64_t led_with_tail;	     /* A leader began with entries of older terms not known to be committed. */
+	uint64_t led_with_held_tail; /* ... that a majority holds durably, and counting would commit (figure 8). */
+	uint64_t two_leaders;	     /* A leader began while another still believed it was one. */
+	uint64_t truncations;	     /* Logs cut. */
+	uint64_t truncated_durable;  /* ... below an entry that was durable. */
 	uint64_t votes;
 	uint64_t rejections;	    /* Appends that did not fit the receiver's log. */
 	uint64_t recoveries;	    /* Of a log with entries. */

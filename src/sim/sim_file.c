@@ -2,7 +2,8 @@
  * Files of a simulated disk: their bytes, what of them is durable, and writes under way.
  *
  * A write_sync reaches the disk when its time has come, whether the process is awake or not: its range, in whole
- * sectors, and the size it needs are durable then. If the process ends before, some of it may have been written.
+ * sectors, and the size it needs are durable then. If the process ends before, some of it may have been written. A
+ * write_async is written when its time has come, no more; a sync_async makes durable what was written until then.
  *
  * A sync that fails leaves what it was to write as real systems do: readable, held to be clean, and not on the disk. A
  * second sync then succeeds, and a crash still loses it, unless it was written again.
@@ -24,7 +25,10 @@ struct env_file {
 	bool writable;
 };
 
+enum io_kind { IO_WRITE_SYNC, IO_WRITE, IO_SYNC };
+
 struct disk_io {
+	enum io_kind kind;
 	struct event event;
 	struct list at; /* In host->ios. */
 	struct env_file *file;
@@ -273,7 +277,7 @@ static void abandon(struct disk_io *io, bool whole)
 {
 	struct inode *inode = io->file->inode;
 	struct rng *rng = &io->file->host->rng_disk;
-	if (!io->reached && has_room(inode, io->offset + io->size)) {
+	if (!io->reached && io->kind != IO_SYNC && has_room(inode, io->offset + io->size)) {
 		uint64_t sectors = (io->size + SECTOR_BYTES - 1) / SECTOR_BYTES;
 		uint64_t written = whole ? sectors : rng_range(rng, 0, sectors + sectors / 2);
 		uint64_t size = written * SECTOR_BYTES;
@@ -375,22 +379,49 @@ int sim_file_lock(struct env_file *file)
 	return 0;
 }
 
-void sim_file_write_sync(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io)
+static void submit(struct disk_io io, uint64_t takes)
 {
-	struct sim_host *host = file->host;
+	struct sim_host *host = io.file->host;
 	struct sim *sim = host->sim;
 	struct disk_io *new = sim_take(sim, sizeof *new);
-	*new = (struct disk_io){.file = file, .bytes = bytes, .size = size, .offset = offset, .io = io};
+	*new = io;
 	sim_event_init(&new->event, EVENT_IO, host);
 	list_push(&host->ios, &new->at);
 	uint64_t start = sim->now > host->disk.stall_until ? sim->now : host->disk.stall_until;
-	sim_event_at(sim, &new->event, start + sync_time(host));
+	sim_event_at(sim, &new->event, start + takes);
 }
 
-void sim_io_reach(struct event *event)
+void sim_file_write_sync(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io)
 {
-	struct disk_io *io = LIST_OF(event, struct disk_io, event);
-	struct sim_host *host = event->host;
+	submit((struct disk_io){.kind = IO_WRITE_SYNC,
+				.file = file,
+				.bytes = bytes,
+				.size = size,
+				.offset = offset,
+				.io = io},
+	       sync_time(file->host));
+}
+
+void sim_file_write_async(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io)
+{
+	struct sim_host *host = file->host;
+	submit((struct disk_io){.kind = IO_WRITE,
+				.file = file,
+				.bytes = bytes,
+				.size = size,
+				.offset = offset,
+				.io = io},
+	       rng_range(&host->rng_disk, host->settings.sync_min_ns / 4, host->settings.sync_typical_ns));
+}
+
+void sim_file_sync_async(struct env_file *file, struct env_io *io)
+{
+	submit((struct disk_io){.kind = IO_SYNC, .file = file, .io = io}, sync_time(file->host));
+}
+
+static void reach_write_sync(struct disk_io *io)
+{
+	struct sim_host *host = io->file->host;
 	struct inode *inode = io->file->inode;
 	io->status = may_write(io->file, io->offset + io->size);
 	if (io->status == -EIO) {
@@ -404,8 +435,31 @@ void sim_io_reach(struct event *event)
 		host->sim->counters.disk_writes++;
 		host->sim->counters.disk_syncs++;
 	}
+}
+
+static void reach_sync(struct disk_io *io)
+{
+	struct sim_host *host = io->file->host;
+	io->status = sim_disk_fails(host) ? -EIO : 0;
+	if (io->status == 0)
+		settle_all(io->file->inode);
+	else
+		stick_all(io->file->inode);
+	host->sim->counters.disk_syncs += io->status == 0;
+}
+
+void sim_io_reach(struct event *event)
+{
+	struct disk_io *io = LIST_OF(event, struct disk_io, event);
+	struct sim_host *host = event->host;
+	if (io->kind == IO_WRITE_SYNC)
+		reach_write_sync(io);
+	else if (io->kind == IO_SYNC)
+		reach_sync(io);
+	else
+		io->status = sim_file_write_at(io->file, io->bytes, io->size, io->offset);
 	io->reached = true;
-	sim_note(host, NOTE_WROTE, NULL, io->size, crc32c(0, io->bytes, io->size));
+	sim_note(host, NOTE_WROTE, NULL, io->size, io->size == 0 ? 0 : crc32c(0, io->bytes, io->size));
 	sim_tell(host, event);
 }
 

@@ -186,6 +186,8 @@ int sim_file_allocate(struct env_file *file, uint64_t size);
 int sim_file_sync(struct env_file *file);
 int sim_file_lock(struct env_file *file);
 void sim_file_write_sync(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
+void sim_file_write_async(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
+void sim_file_sync_async(struct env_file *file, struct env_io *io);
 int sim_dir_make(struct env *env, const char *path);
 int sim_dir_list(struct env *env, const char *path, void (*each)(void *context, const char *name), void *context);
 int sim_dir_rename(struct env *env, const char *from, const char *to);

@@ -27,6 +27,14 @@ struct store *store_create(struct mem *mem);
 void store_destroy(struct store *store); /* All held roots must have been released. */
 
 uint64_t store_count(const struct store *store);
+/*
+ * Of all keys with their values, however they came to be: equal stores have equal digests, and others, but for a chance
+ * that can be neglected, do not. All zeros when empty. Constant time.
+ */
+struct store_digest {
+	uint64_t low, high;
+};
+struct store_digest store_digest(const struct store *store);
 /* Live bytes of nodes, keys and values, including what only held roots need. */
 size_t store_bytes(const struct store *store);
 
@@ -45,6 +53,7 @@ bool store_idle(struct store *store, size_t nodes);
 struct store_root *store_hold(struct store *store);
 void store_release(struct store *store, struct store_root *root);
 uint64_t store_root_count(const struct store_root *root);
+struct store_digest store_root_digest(const struct store_root *root);
 bool store_root_get(const struct store_root *root, const void *key, size_t key_size, struct store_slice *value);
 
 /* A cursor over a held root, or over the store itself (root NULL; then invalid after the next change). */

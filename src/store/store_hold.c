@@ -87,6 +87,7 @@ struct store_root *store_hold(struct store *store)
 	store->bytes += sizeof *root;
 	root->version = store->now++;
 	root->count = store->count;
+	root->digest = store->digest;
 	root->tree = store->tree;
 	root->retired = NULL;
 	list_init(&root->link);
@@ -121,6 +122,7 @@ void store_clear(struct store *store)
 	retire(root, &store->tree->block);
 	store->tree = NULL;
 	store->count = 0;
+	store->digest = (struct store_digest){0, 0};
 	store_release(store, root);
 }
 

@@ -76,6 +76,7 @@ struct store_root {
 	struct list link;
 	uint64_t version;
 	uint64_t count;
+	struct store_digest digest;
 	struct node *tree;
 	struct block *retired; /* Taken out of the tree while this was the newest held root. */
 };
@@ -84,6 +85,7 @@ struct store {
 	struct mem *mem;
 	struct node *tree; /* NULL when empty. */
 	uint64_t count;
+	struct store_digest digest;
 	size_t bytes;
 	uint64_t now;	  /* The version that stamps new blocks. */
 	uint64_t newest;  /* Version of the newest held root; 0 without one. */
@@ -110,6 +112,10 @@ struct node *store_node_join(struct store *store, const struct node *left, const
 			     const struct node *right);
 size_t store_shared(struct store_slice a, struct store_slice b); /* Bytes of the common prefix. */
 int store_compare(struct store_slice a, struct store_slice b);
+
+/* Digests (store_digest.c). */
+void store_digest_add(struct store_digest *digest, struct store_slice key, struct store_slice value);
+void store_digest_subtract(struct store_digest *digest, struct store_slice key, struct store_slice value);
 
 /* True when no held root needs the block, so that it may be changed in place. */
 static inline bool store_owns(const struct store *store, const struct block *block)

@@ -70,7 +70,7 @@ unsigned store_node_find(const struct node *node, struct store_slice key, bool *
 		return low;
 	}
 
-	/* The heads have decided nothing yet if the key does not begin as all of this node do; any of them will tell. */
+	/* The heads have decided nothing yet if the key does not begin as all of this node do: ask any. */
 	struct store_slice begin = key_at(node, low > 0 ? low - 1 : 0);
 	begin.size = node->skip;
 	struct store_slice ours = {key.bytes, key.size < node->skip ? key.size : node->skip};

@@ -103,7 +103,8 @@ static struct blob *blob_new(struct store *store, struct store_slice key, struct
 	struct blob *blob = store_block_new(store, BLOCK_BLOB, sizeof *blob + key.size + value.size);
 	blob->key_size = (uint32_t)key.size;
 	blob->value_size = (uint32_t)value.size;
-	memcpy(blob->bytes, key.bytes, key.size);
+	if (key.size > 0)
+		memcpy(blob->bytes, key.bytes, key.size);
 	if (value.size > 0)
 		memcpy(blob->bytes + key.size, value.bytes, value.size);
 	return blob;
@@ -255,6 +256,11 @@ static size_t take(struct store *store, struct path *path)
 	return bytes - leaf->used;
 }
 
+static struct store_slice value_of(const struct path *path)
+{
+	return value_at(path->step[path->leaf].node, path->step[path->leaf].at);
+}
+
 /* Writes a value of unchanged size over the old one, when that may be done in place. */
 static bool overwrite(struct store *store, struct path *path, struct store_slice value)
 {
@@ -281,6 +287,9 @@ bool store_put(struct store *store, const void *key_bytes, size_t key_size, cons
 	struct path path;
 	bool found = descend(store, record.key, &path);
 	own_path(store, &path);
+	if (found)
+		store_digest_subtract(&store->digest, record.key, value_of(&path));
+	store_digest_add(&store->digest, record.key, record.payload);
 	if (found && overwrite(store, &path, record.payload))
 		return false;
 	size_t old_bytes = found ? take(store, &path) : 0;
@@ -299,9 +308,11 @@ bool store_put(struct store *store, const void *key_bytes, size_t key_size, cons
 bool store_delete(struct store *store, const void *key_bytes, size_t key_size)
 {
 	struct path path;
-	if (store->tree == NULL || !descend(store, (struct store_slice){key_bytes, key_size}, &path))
+	struct store_slice key = {key_bytes, key_size};
+	if (store->tree == NULL || !descend(store, key, &path))
 		return false;
 	own_path(store, &path);
+	store_digest_subtract(&store->digest, key, value_of(&path));
 	take(store, &path);
 	settle(store, &path, path.leaf);
 	store->count--;

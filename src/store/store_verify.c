@@ -8,6 +8,7 @@
 
 struct sum {
 	uint64_t keys;
+	struct store_digest digest;
 	size_t bytes;
 	uint64_t newest_version; /* No stamp may be above this. */
 	int leaf_depth;		 /* Of the first leaf; -1 before. */
@@ -64,6 +65,8 @@ static void verify_tree(const struct node *node, uint64_t above, struct bounds b
 		CHECK(sum->leaf_depth == -1 || sum->leaf_depth == depth);
 		sum->leaf_depth = depth;
 		sum->keys += node->count;
+		for (unsigned i = 0; i < node->count; i++)
+			store_digest_add(&sum->digest, key_at(node, i), value_at(node, i));
 		return;
 	}
 	CHECK(node->block.kind == BLOCK_INNER);
@@ -99,10 +102,17 @@ static size_t verify_retired(const struct store_root *root)
 	return bytes;
 }
 
+static void verify_digest(struct store_digest found, struct store_digest kept)
+{
+	CHECK_OP(found.low, ==, kept.low);
+	CHECK_OP(found.high, ==, kept.high);
+}
+
 void store_verify(const struct store *store)
 {
 	struct sum sum = verify_whole(store->tree, store->now);
 	CHECK_OP(sum.keys, ==, store->count);
+	verify_digest(sum.digest, store->digest);
 	size_t bytes = sizeof *store + sum.bytes;
 	uint64_t version = 0;
 	for (const struct list *link = store->held.next; link != &store->held; link = link->next) {
@@ -110,7 +120,9 @@ void store_verify(const struct store *store)
 		CHECK_OP(root->version, >, version);
 		CHECK_OP(root->version, <, store->now);
 		version = root->version;
-		CHECK_OP(verify_whole(root->tree, version).keys, ==, root->count);
+		struct sum held = verify_whole(root->tree, version);
+		CHECK_OP(held.keys, ==, root->count);
+		verify_digest(held.digest, root->digest);
 		bytes += verify_retired(root);
 	}
 	CHECK_OP(version, ==, store->newest);

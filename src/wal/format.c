@@ -15,6 +15,7 @@ void segment_header_encode(uint8_t *block, const struct segment_header *header)
 	put_le64(block + 24, header->bytes);
 	put_le64(block + 32, header->salt);
 	put_le64(block + 40, header->epoch);
+	put_le64(block + 48, header->recycled_bytes);
 	put_le32(block + 8, crc32c(0, block + 12, SEGMENT_HEADER_BYTES - 12));
 }
 
@@ -29,6 +30,7 @@ enum segment_verdict segment_header_decode(const uint8_t *block, struct segment_
 	header->bytes = get_le64(block + 24);
 	header->salt = get_le64(block + 32);
 	header->epoch = get_le64(block + 40);
+	header->recycled_bytes = get_le64(block + 48);
 	if (header->version != WAL_VERSION)
 		return SEGMENT_VERSION;
 	if (header->bytes % WAL_BLOCK_BYTES != 0 || header->bytes < SEGMENT_BYTES_MIN ||
@@ -56,26 +58,25 @@ void batch_header_encode(uint8_t *batch, struct batch_header *header, uint64_t c
 	put_le32(batch, header->crc);
 }
 
-bool batch_header_decode(const uint8_t *segment, const struct segment_header *of, uint64_t offset,
+bool batch_header_decode(const uint8_t *block, const struct segment_header *of, uint64_t offset,
 			 struct batch_header *header)
 {
-	const uint8_t *at = segment + offset;
 	/* Cheap ones first: most blocks that recovery looks at are no headers. */
-	header->salt = get_le64(at + 24);
-	header->offset = get_le64(at + 32);
+	header->salt = get_le64(block + 24);
+	header->offset = get_le64(block + 32);
 	if (header->salt != of->salt || header->offset != offset)
 		return false;
-	header->crc = get_le32(at);
-	header->kind = get_le16(at + 4);
-	header->commit_count = get_le16(at + 6);
-	header->sequence = get_le64(at + 8);
-	header->epoch = get_le64(at + 16);
-	header->body_bytes = get_le32(at + 40);
-	header->body_crc = get_le32(at + 44);
-	header->previous_crc = get_le32(at + 48);
+	header->crc = get_le32(block);
+	header->kind = get_le16(block + 4);
+	header->commit_count = get_le16(block + 6);
+	header->sequence = get_le64(block + 8);
+	header->epoch = get_le64(block + 16);
+	header->body_bytes = get_le32(block + 40);
+	header->body_crc = get_le32(block + 44);
+	header->previous_crc = get_le32(block + 48);
 	if (batch_body_at(header) > WAL_BLOCK_BYTES || batch_bytes(header) > of->bytes - offset)
 		return false;
-	return crc32c(0, at + 4, batch_body_at(header) - 4) == header->crc;
+	return crc32c(0, block + 4, batch_body_at(header) - 4) == header->crc;
 }
 
 void record_header_encode(uint8_t *at, const struct record_header *header)

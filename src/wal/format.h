@@ -5,8 +5,12 @@
  * The log is a chain of batches in segment files NNNNNNNNNNNNNNNN.wal (the segment's number in hexadecimal; they ascend
  * by one from the oldest). A segment is made under another name, with its header, all its room and nothing else;
  * synced, renamed, and its directory synced, before a batch goes into it. So a damaged header is never the trace of a
- * crash. Segments are made ahead: the last one or two may hold no batch yet. A segment that is recycled gets a new
- * header, with another salt: what is left in it of its earlier life is no batch of this one.
+ * crash. Segments are made ahead: the last few may hold no batch yet.
+ *
+ * The oldest segment goes when all its entries are at or below the base, and the base stands in a later one, durable.
+ * It is unlinked, or renamed to become one made ahead, and the directory is synced before anything else happens to it
+ * or to the next. One that is recycled gets a new header, with another salt: what is left in it of its earlier life is
+ * no batch of this one.
  *
  * Segment header, at the start of the first block; a block is 4096 bytes:
  *
@@ -18,7 +22,8 @@
  *	24	8	bytes of the segment: a multiple of 4096
  *	32	8	salt: random
  *	40	8	epoch in which the segment was made
- *	48	16	reserved
+ *	48	8	recycled: so many bytes of it were written before; 0 when it is new
+ *	56	8	reserved
  *
  * Batches follow from the second block on. A batch is one write. It starts on a block of its own, never spans segments,
  * and is written only after the batch before it is durable. Batch header:
@@ -46,6 +51,8 @@
  *	(3) it follows the batch before at once, or is the first of the next segment;
  *	(4) it is the first of a segment if the kind is OPEN, and if it is the first, the kind is OPEN or CUT;
  *	(5) its records say what their tables say, and follow from what came before.
+ * When earlier segments are gone, (1) and (2) do not bind the first batch of the oldest one; its STATE says what they
+ * led to, and what they held that is still wanted is missed: the configuration of the base, entries above it.
  * The log is its valid batches. Where the next one should be, a whole batch of its sequence that is not valid was not
  * left by a crash: recovery refuses. Else, a header there or further on that matches its CRC, salt and offset and has a
  * higher sequence proves that the missing batch was durable once: corruption, recovery refuses. Else it is a torn tail,
@@ -64,8 +71,8 @@
  *	HARD		term (8), vote (8).
  *	ENTRIES		encoded entries (base/entry.h), whole. An entry at an index that the log has already replaces it and
  *			all that follow it.
- *	BASE		index (8), term (8), configuration (the rest). The log starts after this; all before is void. (Flag 1,
- *			not written yet: entries after the index stay; what is at or below it may be gone.)
+ *	BASE		index (8), term (8), configuration (the rest). The log starts after this; all before is void. Flag 1:
+ *			entries after the index stay; it is at most the last one, and not below the base before.
  *	STATE		term (8), vote (8), base index (8), base term (8), last index (8); flag 1: there is a base. What the
  *			batches before lead to; stands in each OPEN and CUT, one for each group.
  *	RELOCATED	not written yet: entries copied forward, so that the segment that held them can be recycled. Each
@@ -101,7 +108,7 @@ enum batch_kind {
 
 enum record_kind { RECORD_HARD = 1, RECORD_ENTRIES = 2, RECORD_BASE = 3, RECORD_STATE = 4, RECORD_RELOCATED = 5 };
 
-enum { RECORD_STATE_HAS_BASE = 1 }; /* Flag of STATE. */
+enum { RECORD_STATE_HAS_BASE = 1, RECORD_BASE_KEEPS = 1 }; /* Flags of STATE and of BASE. */
 
 struct segment_header {
 	uint32_t version;
@@ -109,6 +116,7 @@ struct segment_header {
 	uint64_t bytes;
 	uint64_t salt;
 	uint64_t epoch;
+	uint64_t recycled_bytes;
 };
 
 struct batch_header {
@@ -156,10 +164,10 @@ enum segment_verdict segment_header_decode(const uint8_t *block, struct segment_
 void batch_header_encode(uint8_t *batch, struct batch_header *header, uint64_t commit);
 
 /*
- * Whether a header stands at `offset` of a segment (all of whose bytes are at `segment`) that matches its CRC, salt and
- * offset and lets the batch end within the segment. The body is not looked at.
+ * Whether a header stands in `block`, which is at `offset` of a segment, that matches its CRC, salt and offset and lets
+ * the batch end within the segment. The body is not looked at.
  */
-bool batch_header_decode(const uint8_t *segment, const struct segment_header *of, uint64_t offset,
+bool batch_header_decode(const uint8_t *block, const struct segment_header *of, uint64_t offset,
 			 struct batch_header *header);
 
 static inline size_t batch_body_at(const struct batch_header *header)

@@ -65,8 +65,7 @@ static struct batch *begin_batch(struct wal *wal)
 	struct region *region = &wal->filling;
 	if (region->count == region->batches_room) {
 		region->batches_room = region->batches_room == 0 ? 16 : 2 * region->batches_room;
-		region->batches =
-			mem_resize(wal->mem, region->batches, region->batches_room * sizeof *region->batches);
+		region->batches = mem_resize(wal->mem, region->batches, region->batches_room * sizeof *region->batches);
 	}
 	struct batch *batch = &region->batches[region->count++];
 	*batch = (struct batch){.at = (size_t)wal_round_up(region->used, WAL_BLOCK_BYTES),
@@ -90,7 +89,7 @@ static struct batch *batch_for(struct wal *wal, size_t size)
 }
 
 /* Adds a record with room for its content, padded with zeros; returns where the content goes. */
-static uint8_t *add_record(struct wal *wal, enum record_kind kind, size_t length)
+static uint8_t *add_record(struct wal *wal, enum record_kind kind, uint16_t flags, size_t length)
 {
 	size_t size = RECORD_HEADER_BYTES + (size_t)wal_round_up(length, 8);
 	struct region *region = &wal->filling;
@@ -98,7 +97,8 @@ static uint8_t *add_record(struct wal *wal, enum record_kind kind, size_t length
 	/* Whole blocks, so that the padding of the last batch has room too. */
 	region_reserve(wal, region, (size_t)wal_round_up(region->used + size, WAL_BLOCK_BYTES));
 	uint8_t *at = region->bytes + region->used;
-	record_header_encode(at, &(struct record_header){.kind = (uint16_t)kind, .length = (uint32_t)length});
+	record_header_encode(
+		at, &(struct record_header){.kind = (uint16_t)kind, .flags = flags, .length = (uint32_t)length});
 	if (size > RECORD_HEADER_BYTES + length)
 		memset(at + RECORD_HEADER_BYTES + length, 0, size - RECORD_HEADER_BYTES - length);
 	region->used += size;
@@ -115,7 +115,7 @@ void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote)
 {
 	CHECK_OP(group, ==, 0u);
 	CHECK_OP(term, >=, wal->put.term);
-	uint8_t *at = add_record(wal, RECORD_HARD, 16);
+	uint8_t *at = add_record(wal, RECORD_HARD, 0, 16);
 	put_le64(at, term);
 	put_le64(at + 8, vote);
 	wal->put.term = term;
@@ -124,12 +124,18 @@ void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote)
 }
 
 void wal_put_base(struct wal *wal, uint32_t group, uint64_t index, uint64_t term, const uint8_t *config,
-		  size_t config_size)
+		  size_t config_size, bool keep)
 {
 	CHECK_OP(group, ==, 0u);
 	CHECK_OP(config_size, <=, WAL_CONFIG_BYTES_MAX);
-	CHECK_OP(index, >=, wal->commit_noted);
-	uint8_t *at = add_record(wal, RECORD_BASE, 16 + config_size);
+	if (keep) {
+		CHECK(wal->put.has_base);
+		CHECK_OP(index, >=, wal->put.base_index);
+		CHECK_OP(index, <=, wal->put.last_index);
+	} else {
+		CHECK_OP(index, >=, wal->commit_noted);
+	}
+	uint8_t *at = add_record(wal, RECORD_BASE, keep ? RECORD_BASE_KEEPS : 0, 16 + config_size);
 	put_le64(at, index);
 	put_le64(at + 8, term);
 	if (config_size > 0)
@@ -137,7 +143,12 @@ void wal_put_base(struct wal *wal, uint32_t group, uint64_t index, uint64_t term
 	wal->put.has_base = true;
 	wal->put.base_index = index;
 	wal->put.base_term = term;
-	wal->put.last_index = index;
+	if (!keep)
+		wal->put.last_index = index;
+	struct batch *batch = last_batch(&wal->filling);
+	batch->has_base = true;
+	batch->drops |= !keep;
+	batch->high = keep ? batch->high : 0;
 	put_done(wal);
 }
 
@@ -178,7 +189,9 @@ void wal_put_entries(struct wal *wal, const uint8_t *entries, size_t size)
 			size_t left = (size_t)(end - entries) - length;
 			next = left == 0 ? 0 : size_of_entry(wal, entries + length, left, index);
 		} while (next > 0 && used + length + next <= wal->settings.batch_bytes_max);
-		memcpy(add_record(wal, RECORD_ENTRIES, length), entries, length);
+		memcpy(add_record(wal, RECORD_ENTRIES, 0, length), entries, length);
+		struct batch *filled = last_batch(&wal->filling);
+		filled->high = wal->put.last_index > filled->high ? wal->put.last_index : filled->high;
 		put_done(wal);
 		entries += length;
 	}

@@ -6,15 +6,12 @@
  */
 #include "wal/wal_internal.h"
 
-#include "base/check.h"
-
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TEMPORARY_NAME "segment.tmp"
-#define RETRY_NS ((uint64_t)1000 * 1000 * 1000)
 
 uint8_t *wal_aligned(struct mem *mem, size_t size, void **memory)
 {
@@ -107,7 +104,18 @@ int segment_list_read(const struct wal *wal, struct segment_list *list)
 	return status == 0 ? wal->env->ops->list_dir(wal->env, wal->dir, list_add, list) : status;
 }
 
-static int fill_new(const struct wal *wal, struct segment *segment)
+int segment_take(const struct wal *wal, uint64_t number)
+{
+	char *path = path_of(wal, number);
+	char *temporary = wal_path(wal, TEMPORARY_NAME);
+	int status = wal->env->ops->rename(wal->env, path, temporary);
+	mem_free(wal->mem, temporary);
+	mem_free(wal->mem, path);
+	/* Before anything is written to it: a crash must not bring it back under its old name. */
+	return status == 0 ? wal->env->ops->sync_dir(wal->env, wal->dir) : status;
+}
+
+static int fill_in(const struct wal *wal, const struct segment *segment)
 {
 	const struct env_ops *ops = wal->env->ops;
 	void *memory;
@@ -122,36 +130,43 @@ static int fill_new(const struct wal *wal, struct segment *segment)
 	return status;
 }
 
-int segment_make(const struct wal *wal, uint64_t number, struct segment *segment)
+int segment_write(const struct wal *wal, uint64_t number, bool recycled, struct segment *segment)
 {
 	const struct env_ops *ops = wal->env->ops;
-	segment->header = (struct segment_header){.version = WAL_VERSION,
-						  .number = number,
-						  .bytes = wal->settings.segment_bytes,
-						  .salt = ops->random(wal->env),
-						  .epoch = wal->epoch};
-	segment->file = NULL;
+	uint64_t bytes = wal->settings.segment_bytes;
+	*segment = (struct segment){.header = {.version = WAL_VERSION,
+					       .number = number,
+					       .bytes = bytes,
+					       .salt = ops->random(wal->env),
+					       .epoch = wal->epoch,
+					       .recycled_bytes = recycled ? bytes : 0},
+				    .filled = recycled ? bytes : WAL_BLOCK_BYTES};
 	char *temporary = wal_path(wal, TEMPORARY_NAME);
-	char *path = path_of(wal, number);
 	int status = ops->open(wal->env, temporary, ENV_OPEN_CREATE, &segment->file);
+	mem_free(wal->mem, temporary);
 	if (status == 0)
-		status = fill_new(wal, segment);
+		status = fill_in(wal, segment);
 	if (status == 0)
-		status = ops->rename(wal->env, temporary, path);
-	bool renamed = status == 0;
-	if (renamed)
+		return 0;
+	segment_close(wal, segment);
+	if (status != -ENOSPC && status != -EDQUOT)
+		return status;
+	status = remove_temporary(wal);
+	return status == 0 ? -ENOSPC : status;
+}
+
+int segment_name_it(const struct wal *wal, struct segment *segment)
+{
+	const struct env_ops *ops = wal->env->ops;
+	char *temporary = wal_path(wal, TEMPORARY_NAME);
+	char *path = path_of(wal, segment->header.number);
+	int status = ops->rename(wal->env, temporary, path);
+	if (status == 0)
 		status = ops->sync_dir(wal->env, wal->dir);
-	if (status == -EDQUOT)
-		status = -ENOSPC;
-	if (renamed && status == -ENOSPC)
-		status = -EIO; /* It has its name, but who knows for how long. */
-	if (status != 0) {
+	if (status == -ENOSPC || status == -EDQUOT)
+		status = -EIO; /* It may have its name, but who knows for how long. */
+	if (status != 0)
 		segment_close(wal, segment);
-		if (!renamed && status == -ENOSPC) {
-			int removed = remove_temporary(wal);
-			status = removed == 0 ? status : removed;
-		}
-	}
 	mem_free(wal->mem, temporary);
 	mem_free(wal->mem, path);
 	return status;
@@ -165,40 +180,18 @@ int segment_remove(const struct wal *wal, uint64_t number)
 	return status == 0 ? wal->env->ops->sync_dir(wal->env, wal->dir) : status;
 }
 
-uint64_t segments_room(const struct wal *wal)
+void segments_push(const struct wal *wal, struct segments *segments, const struct segment *segment)
 {
-	uint64_t room = wal->segment.header.bytes - wal->offset;
-	for (size_t i = 0; i < wal->ahead_count; i++)
-		room += wal->ahead[i].header.bytes - 2 * WAL_BLOCK_BYTES; /* Its header, its OPEN. */
-	return room;
-}
-
-int segments_make_ahead(struct wal *wal, bool urgent)
-{
-	uint64_t enough = wal->settings.segment_bytes / 2 * 3;
-	uint64_t now = wal->env->ops->raw_ns(wal->env);
-	urgent &= wal->ahead_count == 0;
-	if (segments_room(wal) >= enough || (now < wal->retry_ns && !urgent))
-		return 0;
-	int status = 0;
-	while (status == 0 && segments_room(wal) < enough && wal->ahead_count < WAL_AHEAD_MAX) {
-		uint64_t number = wal->segment.header.number + wal->ahead_count + 1;
-		status = segment_make(wal, number, &wal->ahead[wal->ahead_count]);
-		if (status == 0)
-			wal->ahead_count++;
+	if (segments->count == segments->room) {
+		segments->room = segments->room == 0 ? 8 : 2 * segments->room;
+		segments->at = mem_resize(wal->mem, segments->at, segments->room * sizeof *segments->at);
 	}
-	if (status != -ENOSPC)
-		return status;
-	wal->retry_ns = now + RETRY_NS;
-	return urgent && wal->ahead_count == 0 ? status : 0;
+	segments->at[segments->count++] = *segment;
 }
 
-void segment_advance(struct wal *wal)
+void segments_void(struct wal *wal)
 {
-	CHECK(wal->ahead_count > 0);
-	segment_close(wal, &wal->segment);
-	wal->segment = wal->ahead[0];
-	wal->offset = WAL_BLOCK_BYTES;
-	wal->ahead_count--;
-	memmove(wal->ahead, wal->ahead + 1, wal->ahead_count * sizeof *wal->ahead);
+	for (size_t i = 0; i < wal->old.count; i++)
+		wal->old.at[i].high = 0;
+	wal->segment.high = 0;
 }

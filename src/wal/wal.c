@@ -45,14 +45,30 @@ static size_t seal_up(struct wal *wal, uint8_t *batch, size_t size, enum batch_k
 	return whole;
 }
 
+static void start_time(struct wal *wal)
+{
+	uint64_t now = wal->env->ops->raw_ns(wal->env);
+	if (wal->started_ns == 0)
+		wal->started_ns = now == 0 ? 1 : now;
+}
+
+static void count_sync(struct wal *wal)
+{
+	uint64_t took = wal->env->ops->raw_ns(wal->env) - wal->started_ns;
+	wal->started_ns = 0;
+	wal->syncs++;
+	wal->sync_last_ns = took;
+	wal->sync_total_ns += took;
+	wal->sync_max_ns = took > wal->sync_max_ns ? took : wal->sync_max_ns;
+}
+
 static void issue(struct wal *wal, uint8_t *batch, size_t size, enum batch_kind kind, uint64_t commit)
 {
 	uint64_t offset = wal->offset;
 	size_t whole = seal_up(wal, batch, size, kind, commit);
-	uint64_t now = wal->env->ops->raw_ns(wal->env);
 	wal->in_flight = true;
 	wal->in_flight_put = kind == BATCH_NORMAL;
-	wal->started_ns = now == 0 ? 1 : now;
+	start_time(wal);
 	wal->io.done = write_done;
 	wal->env->ops->write_sync(wal->segment.file, batch, whole, offset, &wal->io);
 }
@@ -64,9 +80,9 @@ static size_t state_batch(struct wal *wal)
 	return BATCH_BODY_AT + RECORD_HEADER_BYTES + RECORD_STATE_BYTES;
 }
 
-static void make_ahead(struct wal *wal, bool urgent)
+static void see_ahead(struct wal *wal, bool urgent)
 {
-	int status = segments_make_ahead(wal, urgent);
+	int status = urgent ? ahead_make(wal, true) : ahead_step(wal);
 	if (status == -ENOSPC)
 		env_fatal(wal->env, "the disk is full, and so is the room that the log in %s had in reserve", wal->dir);
 	if (status != 0)
@@ -75,30 +91,50 @@ static void make_ahead(struct wal *wal, bool urgent)
 
 static void open_next_segment(struct wal *wal)
 {
-	segment_advance(wal);
+	ahead_advance(wal);
 	issue(wal, wal->block, state_batch(wal), BATCH_OPEN, wal->commit);
+}
+
+/* The batch is about to be issued in the current segment. */
+static void take_over(struct wal *wal, const struct batch *batch)
+{
+	wal->written = batch->after;
+	if (batch->has_base)
+		wal->base_segment = wal->segment.header.number;
+	if (batch->drops)
+		segments_void(wal);
+	if (batch->high > wal->segment.high)
+		wal->segment.high = batch->high;
+	wal->batches++;
 }
 
 void wal_flush(struct wal *wal)
 {
 	if (wal->in_flight)
 		return;
-	make_ahead(wal, false);
+	see_ahead(wal, false);
 	struct region *flying = &wal->flying;
 	if (flying->durable == flying->count) {
-		if (wal->filling.count == 0)
+		if (wal->filling.count == 0) {
+			ahead_fill(wal);
 			return;
+		}
 		struct region cleared = *flying;
 		*flying = wal->filling;
 		wal->filling = cleared;
 	}
 	const struct batch *batch = &flying->batches[flying->durable];
 	if (!fits(wal, (size_t)wal_round_up(batch->size, WAL_BLOCK_BYTES))) {
-		make_ahead(wal, true);
+		if (ahead_filling(wal)) {
+			start_time(wal); /* The piece is small; the turn after it goes on here. */
+			return;
+		}
+		see_ahead(wal, true);
 		open_next_segment(wal);
 		return;
 	}
-	wal->written = batch->after;
+	ahead_fill(wal);
+	take_over(wal, batch);
 	issue(wal, flying->bytes + batch->at, batch->size, BATCH_NORMAL, batch->commit);
 }
 
@@ -108,7 +144,7 @@ void wal_seal(struct wal *wal)
 		return;
 	if (fits(wal, WAL_BLOCK_BYTES))
 		issue(wal, wal->block, BATCH_BODY_AT, BATCH_SEAL, wal->commit_noted);
-	else if (wal->ahead_count > 0)
+	else if (wal->ahead_count > 0 && !wal->fill.in_flight)
 		open_next_segment(wal); /* Which proves the last batch as well. */
 }
 
@@ -122,7 +158,7 @@ static void write_done(struct env_io *io, int status)
 			  wal->sequence, strerror(-status));
 	}
 	wal->in_flight = false;
-	wal->started_ns = 0;
+	count_sync(wal);
 	if (!wal->in_flight_put)
 		return;
 	struct region *flying = &wal->flying;
@@ -153,9 +189,27 @@ uint64_t wal_sync_started_ns(const struct wal *wal)
 uint64_t wal_room(struct wal *wal)
 {
 	/* A segment's worth stays for what cannot be refused; an eighth is for headers and padding. */
-	uint64_t room = segments_room(wal);
+	uint64_t room = ahead_room(wal);
 	uint64_t taken = wal_round_up(wal_pending_bytes(wal), WAL_BLOCK_BYTES) + wal->settings.segment_bytes;
 	return room > taken ? (room - taken) / 8 * 7 : 0;
+}
+
+void wal_status(const struct wal *wal, struct wal_status *status)
+{
+	bool making = wal->making != MAKING_NOTHING;
+	*status = (struct wal_status){
+		.disk_bytes = wal->segment.header.bytes + (making ? wal->settings.segment_bytes : 0),
+		.segments = 1 + wal->old.count + wal->ahead_count + making,
+		.batches = wal->batches,
+		.syncs = wal->syncs,
+		.sync_last_ns = wal->sync_last_ns,
+		.sync_mean_ns = wal->syncs == 0 ? 0 : wal->sync_total_ns / wal->syncs,
+		.sync_max_ns = wal->sync_max_ns,
+	};
+	for (size_t i = 0; i < wal->old.count; i++)
+		status->disk_bytes += wal->old.at[i].header.bytes;
+	for (size_t i = 0; i < wal->ahead_count; i++)
+		status->disk_bytes += wal->ahead[i].header.bytes;
 }
 
 /* ---- Open and close ---- */
@@ -188,9 +242,9 @@ static bool cut(struct wal *wal, char *error, size_t error_size)
 	const struct env_ops *ops = wal->env->ops;
 	int status = 0;
 	if (!fits(wal, WAL_BLOCK_BYTES)) {
-		status = segments_make_ahead(wal, true);
+		status = ahead_make(wal, true);
 		if (status == 0)
-			segment_advance(wal);
+			ahead_advance(wal);
 	}
 	if (status == 0) {
 		uint64_t offset = wal->offset;
@@ -200,7 +254,7 @@ static bool cut(struct wal *wal, char *error, size_t error_size)
 	if (status == 0)
 		status = ops->sync(wal->segment.file);
 	if (status == 0)
-		status = segments_make_ahead(wal, false);
+		status = ahead_make(wal, false);
 	if (status != 0)
 		snprintf(error, error_size, "the log in %s cannot be written: %s", wal->dir, strerror(-status));
 	return status == 0;
@@ -251,8 +305,7 @@ void wal_close(struct wal *wal)
 {
 	CHECK(!wal->in_flight);
 	segment_close(wal, &wal->segment);
-	for (size_t i = 0; i < wal->ahead_count; i++)
-		segment_close(wal, &wal->ahead[i]);
+	ahead_close(wal);
 	region_free(wal, &wal->filling);
 	region_free(wal, &wal->flying);
 	mem_free(wal->mem, wal->block_memory);

@@ -6,6 +6,10 @@
  * issued only when it is durable. A failed write or sync is final: env fatal, nothing is acknowledged.
  * One thread. Nothing here calls back inside a put or a flush.
  *
+ * The disk: when a base is durable, segments that hold nothing above it become segments made ahead, or go. A new segment
+ * is filled with zeros before it is used, a piece at a time, behind the loop's back: a sync that does not change what
+ * the file system knows of a file takes half as long. When the log is faster, it goes on without.
+ *
  * Room: segments are made ahead, with all their room on the disk. When the disk is full, wal_room falls to 0 while a
  * segment's worth is still left for what cannot be refused: terms and votes, bases, seals, received entries, the batch
  * that each open writes. Room is looked for again every second. When that reserve is used up too, it is env fatal with
@@ -45,7 +49,10 @@ struct wal_state {
 /* Recovery hands over what it reads, in the order in which it was written. Bytes are valid during the call. */
 struct wal_replay {
 	void *context;
-	/* The log starts after (index, term) with this configuration (opaque bytes); what came before is void. */
+	/*
+	 * The log starts after (index, term) with this configuration (opaque bytes); what came before is void. Always the
+	 * last base of the log. May come again, with the same values, when what it handed over meanwhile was replaced.
+	 */
 	void (*base)(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t config_size);
 	/* An encoded entry (base/entry.h). At an index the log has already, it replaces everything from there on. */
 	void (*entry)(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size);
@@ -69,21 +76,29 @@ static inline uint64_t wal_entry_bytes_max(uint64_t segment_bytes)
 struct wal *wal_open(struct env *env, const struct wal_settings *settings, const struct wal_replay *replay,
 		     struct wal_state *state, char *error, size_t error_size);
 
-/* Frees. A write in flight must have completed. What was put and not flushed is lost. */
+/* Frees. A batch in flight must have completed. What was put and not flushed is lost. */
 void wal_close(struct wal *wal);
 
 /* Each put copies. Groups are 0 today. */
 void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote);
 /* Whole encoded entries, ascending by one. One larger than wal_entry_bytes_max is env fatal: the caller refuses it. */
 void wal_put_entries(struct wal *wal, const uint8_t *entries, size_t size);
+/*
+ * The log starts after (index, term), with this configuration. `keep`: entries above stay (a compaction, or an install on
+ * a log that agrees); the index is at most the last one. Else all entries go, and the next one is index + 1, which may
+ * be beyond the end of what there was.
+ */
 void wal_put_base(struct wal *wal, uint32_t group, uint64_t index, uint64_t term, const uint8_t *config,
-		  size_t config_size);
+		  size_t config_size, bool keep);
 /* Everything put so far belongs to tickets up to this one. Something was put since the last flush. */
 void wal_put_ticket(struct wal *wal, uint64_t ticket);
 /* The highest commit known, of entries that were put; goes into the header of a batch, never causes one. */
 void wal_note_commit(struct wal *wal, uint32_t group, uint64_t commit);
 
-/* If no batch is in flight and something is put, issues the next batch. Called in each turn. */
+/*
+ * If no batch is in flight and something is put, issues the next batch. Called in each turn, also when nothing was put:
+ * it sees to the segments ahead too, with at most one sync that blocks.
+ */
 void wal_flush(struct wal *wal);
 /* If nothing is in flight or put, and the last batch was not a seal, issues a seal: an empty batch that proves the last. */
 void wal_seal(struct wal *wal);
@@ -93,5 +108,15 @@ uint64_t wal_pending_bytes(const struct wal *wal); /* Put, not yet durable. */
 uint64_t wal_sync_started_ns(const struct wal *wal); /* Raw time at which the write in flight began; 0: none. */
 /* Bytes of entries that are sure to find room on the disk: what is proposed beyond is refused as busy. */
 uint64_t wal_room(struct wal *wal);
+
+struct wal_status {
+	uint64_t disk_bytes; /* Of all segments, with those made ahead. */
+	uint64_t segments;
+	/* Since it was opened: */
+	uint64_t batches; /* Of what was put. */
+	uint64_t syncs;	  /* Of batches, of those too that nobody put. */
+	uint64_t sync_last_ns, sync_mean_ns, sync_max_ns; /* From when a batch was issued until that was heard of. */
+};
+void wal_status(const struct wal *wal, struct wal_status *status);
 
 #endif

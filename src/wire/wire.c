@@ -1,11 +1,8 @@
 /* Frames between nodes; the format stands in wire.h. Owns nothing, keeps nothing. */
-#include "wire/wire.h"
+#include "wire/wire_internal.h"
 
 #include "base/crc32c.h"
 #include "base/entry.h"
-
-/* Terms, indices, rounds and times stay far below; above, the arithmetic of an honest receiver would overflow. */
-#define FIELD_MAX (UINT64_MAX / 4)
 
 /* What the frame's checksum covers of a body. */
 static size_t covered(uint16_t type, size_t body_size)
@@ -40,8 +37,7 @@ enum wire_next wire_next(const uint8_t *bytes, size_t size, size_t body_max, str
 	return WIRE_FRAME;
 }
 
-/* Starts a frame; returns where it stands, relative to the buffer's unconsumed bytes. */
-static size_t begin(struct buf *out, enum wire_type type, uint64_t cluster_id)
+size_t wire_begin(struct buf *out, enum wire_type type, uint64_t cluster_id)
 {
 	size_t at = buf_size(out);
 	uint8_t *h = buf_reserve(out, WIRE_HEADER_BYTES);
@@ -55,7 +51,7 @@ static size_t begin(struct buf *out, enum wire_type type, uint64_t cluster_id)
 	return at;
 }
 
-static void end(struct buf *out, size_t at)
+void wire_end(struct buf *out, size_t at)
 {
 	uint8_t *h = buf_at(out) + at;
 	size_t body_size = buf_size(out) - at - WIRE_HEADER_BYTES;
@@ -64,7 +60,7 @@ static void end(struct buf *out, size_t at)
 	put_le32(h + 12, checksum(h, body_size));
 }
 
-static void add_u64(struct buf *out, uint64_t v)
+void wire_add_u64(struct buf *out, uint64_t v)
 {
 	uint8_t bytes[8];
 	put_le64(bytes, v);
@@ -83,8 +79,8 @@ void wire_put_config(struct buf *out, const struct ikada_config *config)
 	add_u32(out, 1);
 	add_u32(out, config->count);
 	for (uint32_t i = 0; i < config->count; i++) {
-		add_u64(out, config->members[i].id);
-		add_u64(out, config->members[i].incarnation);
+		wire_add_u64(out, config->members[i].id);
+		wire_add_u64(out, config->members[i].incarnation);
 	}
 }
 
@@ -100,6 +96,7 @@ bool wire_get_config(const uint8_t *bytes, size_t size, struct ikada_config *con
 	for (uint32_t i = 0; i < count; i++) {
 		config->members[i].id = read_u64(&r);
 		config->members[i].incarnation = read_u64(&r);
+		config->max_id = config->members[i].id;
 		if (config->members[i].id <= (i == 0 ? 0 : config->members[i - 1].id))
 			return false;
 	}
@@ -123,11 +120,11 @@ uint64_t wire_cluster_id(const struct ikada_config *config)
 
 void wire_put_hello(struct buf *out, enum wire_type type, uint64_t cluster_id, const struct wire_hello *hello)
 {
-	size_t at = begin(out, type, cluster_id);
-	add_u64(out, hello->to);
-	add_u64(out, hello->from);
-	add_u64(out, hello->incarnation);
-	add_u64(out, hello->boot);
+	size_t at = wire_begin(out, type, cluster_id);
+	wire_add_u64(out, hello->to);
+	wire_add_u64(out, hello->from);
+	wire_add_u64(out, hello->incarnation);
+	wire_add_u64(out, hello->boot);
 	size_t length = strlen(hello->client_address);
 	uint8_t size[2];
 	put_le16(size, (uint16_t)length);
@@ -135,7 +132,7 @@ void wire_put_hello(struct buf *out, enum wire_type type, uint64_t cluster_id, c
 	buf_add(out, hello->client_address, length);
 	if (cluster_id != 0)
 		wire_put_config(out, &hello->config);
-	end(out, at);
+	wire_end(out, at);
 }
 
 bool wire_get_hello(const struct wire_frame *frame, struct wire_hello *hello)
@@ -163,15 +160,15 @@ bool wire_get_hello(const struct wire_frame *frame, struct wire_hello *hello)
 
 void wire_put_plain(struct buf *out, enum wire_type type, uint64_t cluster_id, const void *body, size_t size)
 {
-	size_t at = begin(out, type, cluster_id);
+	size_t at = wire_begin(out, type, cluster_id);
 	buf_add(out, body, size);
-	end(out, at);
+	wire_end(out, at);
 }
 
 void wire_put_raft(struct buf *out, uint64_t cluster_id, const struct ikada_message *m,
 		   const struct wire_piece *entries, size_t count)
 {
-	size_t at = begin(out, WIRE_RAFT, cluster_id);
+	size_t at = wire_begin(out, WIRE_RAFT, cluster_id);
 	const uint64_t fields[] = {m->from,	      m->to,	       m->term,	       m->round,
 				   m->sent_ns,	      m->prev_index,   m->prev_term,   m->last_index,
 				   m->last_term,      m->commit,       m->match_index, m->verified_index,
@@ -180,14 +177,15 @@ void wire_put_raft(struct buf *out, uint64_t cluster_id, const struct ikada_mess
 	write_u8(&w, (uint8_t)m->kind);
 	write_u8(&w, m->granted);
 	write_u8(&w, m->rejected);
-	memset(write_room(&w, 5), 0, 5);
+	write_u8(&w, m->transfer);
+	memset(write_room(&w, 4), 0, 4);
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
 		write_u64(&w, fields[i]);
 	CHECK_OP(writer_used(&w), ==, WIRE_RAFT_BYTES);
 	buf_added(out, WIRE_RAFT_BYTES);
 	for (size_t i = 0; i < count; i++)
 		buf_add(out, entries[i].bytes, entries[i].size);
-	end(out, at);
+	wire_end(out, at);
 }
 
 /* The checksum does not cover it, and replicas are to be the same to the last byte. */
@@ -235,7 +233,8 @@ bool wire_get_raft(const struct wire_frame *frame, struct wire_raft *raft)
 	uint8_t kind = read_u8(&r);
 	uint8_t granted = read_u8(&r);
 	uint8_t rejected = read_u8(&r);
-	read_bytes(&r, 5);
+	uint8_t transfer = read_u8(&r);
+	read_bytes(&r, 4);
 	uint64_t *const fields[] = {&m->from,		&m->to,		  &m->term,	   &m->round,
 				    &m->sent_ns,	&m->prev_index,	  &m->prev_term,   &m->last_index,
 				    &m->last_term,	&m->commit,	  &m->match_index, &m->verified_index,
@@ -243,13 +242,15 @@ bool wire_get_raft(const struct wire_frame *frame, struct wire_raft *raft)
 	bool absurd = false;
 	for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
 		*fields[i] = read_u64(&r);
-		absurd |= i > 1 && *fields[i] > FIELD_MAX;
+		absurd |= i > 1 && *fields[i] > WIRE_FIELD_MAX;
 	}
-	if (r.failed || absurd || kind < IKADA_PREVOTE || kind > IKADA_APPEND_REPLY || granted > 1 || rejected > 1)
+	if (r.failed || absurd || kind < IKADA_PREVOTE || kind > IKADA_TIMEOUT_NOW || kind == IKADA_SNAPSHOT ||
+	    granted > 1 || rejected > 1 || transfer > 1)
 		return false;
 	m->kind = (enum ikada_message_kind)kind;
 	m->granted = granted == 1;
 	m->rejected = rejected == 1;
+	m->transfer = transfer == 1;
 	raft->entries = r.at;
 	raft->entries_size = reader_left(&r);
 	raft->run_count = 0;
@@ -260,13 +261,13 @@ bool wire_get_raft(const struct wire_frame *frame, struct wire_raft *raft)
 
 void wire_put_forward(struct buf *out, uint64_t cluster_id, const struct wire_forward *forward)
 {
-	size_t at = begin(out, WIRE_FORWARD, cluster_id);
-	add_u64(out, forward->number);
-	add_u64(out, forward->term);
+	size_t at = wire_begin(out, WIRE_FORWARD, cluster_id);
+	wire_add_u64(out, forward->number);
+	wire_add_u64(out, forward->term);
 	add_u32(out, forward->read ? 1 : 0);
 	add_u32(out, forward->tag);
 	buf_add(out, forward->bytes, forward->size);
-	end(out, at);
+	wire_end(out, at);
 }
 
 bool wire_get_forward(const struct wire_frame *frame, struct wire_forward *forward)
@@ -284,11 +285,11 @@ bool wire_get_forward(const struct wire_frame *frame, struct wire_forward *forwa
 
 void wire_put_forward_reply(struct buf *out, uint64_t cluster_id, const struct wire_forward_reply *reply)
 {
-	size_t at = begin(out, WIRE_FORWARD_REPLY, cluster_id);
-	add_u64(out, reply->number);
-	add_u64(out, reply->outcome);
+	size_t at = wire_begin(out, WIRE_FORWARD_REPLY, cluster_id);
+	wire_add_u64(out, reply->number);
+	wire_add_u64(out, reply->outcome);
 	buf_add(out, reply->bytes, reply->size);
-	end(out, at);
+	wire_end(out, at);
 }
 
 bool wire_get_forward_reply(const struct wire_frame *frame, struct wire_forward_reply *reply)

@@ -15,10 +15,15 @@
  * HELLO and WELCOME: to, from, incarnation, boot (8 each); size of the client address (2), the address; then, if the
  *	cluster id is not 0, the first configuration as wire_put_config writes it.
  * REFUSE: a sentence.   PING: nothing.
- * RAFT: kind (1), granted (1), rejected (1), zeros (5), then from, to, term, round, sent_ns, prev_index, prev_term,
+ * RAFT: kind (1), granted (1), rejected (1), transfer (1), zeros (4), then from, to, term, round, sent_ns, prev_index, prev_term,
  *	last_index, last_term, commit, match_index, verified_index, conflict_index, conflict_term (8 each); entries.
  * FORWARD: number, term (8 each), read (1), zeros (3), tag (4), the request's bytes.
  * FORWARD_REPLY: number (8), outcome (1), zeros (7), the reply's bytes.
+ * SNAPSHOT_CHUNK: the sender's term, the snapshot's index and its term, bytes of the file, offset (8 each), mend (1),
+ *	zeros (7), bytes of the file from the offset on. Without bytes it is an offer, to be answered.
+ * SNAPSHOT_ACK: the snapshot's index and its term, offset (8 each), status (1), zeros (7).
+ * SNAPSHOT_ASK: index (8).
+ * DIGESTS: of each checkpoint its index (8) and the digest of the state after it (16); indices ascend.
  *
  * What comes in is hostile until proven: each decoder checks every length before it is used, and says false.
  */
@@ -37,6 +42,10 @@ enum wire_type {
 	WIRE_RAFT = 5,
 	WIRE_FORWARD = 6,
 	WIRE_FORWARD_REPLY = 7,
+	WIRE_SNAPSHOT_CHUNK = 8,
+	WIRE_SNAPSHOT_ACK = 9,
+	WIRE_SNAPSHOT_ASK = 10,
+	WIRE_DIGESTS = 11,
 };
 
 enum {
@@ -44,10 +53,12 @@ enum {
 	WIRE_HEADER_BYTES = 24,
 	WIRE_RAFT_BYTES = 120,
 	WIRE_RUNS_MAX = 64,	    /* Runs of terms in one append; a sender cuts its prefix there. */
+	WIRE_DIGESTS_MAX = 64,	    /* Checkpoints in one frame. */
 	WIRE_STRANGER_BYTES = 4096, /* The largest body before a peer has proved who it is. */
 	WIRE_ADDRESS_BYTES = 255,
 };
 #define WIRE_BODY_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define WIRE_CHUNK_BYTES_MAX ((size_t)256 * 1024)
 #define WIRE_REPLY_BYTES_MAX (WIRE_BODY_BYTES_MAX - 64) /* Of the reply in a FORWARD_REPLY. */
 
 struct wire_frame {
@@ -124,5 +135,47 @@ struct wire_forward_reply {
 };
 void wire_put_forward_reply(struct buf *out, uint64_t cluster_id, const struct wire_forward_reply *reply);
 bool wire_get_forward_reply(const struct wire_frame *frame, struct wire_forward_reply *reply);
+
+/* A part of a snapshot file. `mend`: the receiver asked for it, because its own state is wrong. */
+struct wire_chunk {
+	uint64_t term;
+	uint64_t index;
+	uint64_t index_term;
+	uint64_t file_bytes;
+	uint64_t offset;
+	bool mend;
+	const uint8_t *bytes;
+	size_t size;
+};
+void wire_put_chunk(struct buf *out, uint64_t cluster_id, const struct wire_chunk *chunk);
+bool wire_get_chunk(const struct wire_frame *frame, struct wire_chunk *chunk);
+
+enum wire_ack_status {
+	WIRE_ACK_WANTS = 0,   /* Goes on at `offset`. */
+	WIRE_ACK_DONE = 1,    /* Has it, whole and durable. */
+	WIRE_ACK_REFUSED = 2, /* Does not want it now. */
+	WIRE_ACK_FAILED = 3,  /* Could not keep it: its disk is full, or what came is damaged. */
+};
+struct wire_ack {
+	uint64_t index;
+	uint64_t index_term;
+	uint64_t offset;
+	enum wire_ack_status status;
+};
+void wire_put_ack(struct buf *out, uint64_t cluster_id, const struct wire_ack *ack);
+bool wire_get_ack(const struct wire_frame *frame, struct wire_ack *ack);
+
+/* Wants a snapshot with this index or a later one. */
+void wire_put_ask(struct buf *out, uint64_t cluster_id, uint64_t index);
+bool wire_get_ask(const struct wire_frame *frame, uint64_t *index);
+
+enum { WIRE_DIGEST_BYTES = 16 };
+struct wire_digest {
+	uint64_t index;
+	uint8_t bytes[WIRE_DIGEST_BYTES];
+};
+void wire_put_digests(struct buf *out, uint64_t cluster_id, const struct wire_digest *digests, size_t count);
+/* Room for WIRE_DIGESTS_MAX. */
+bool wire_get_digests(const struct wire_frame *frame, struct wire_digest *digests, size_t *count);
 
 #endif

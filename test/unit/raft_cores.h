@@ -121,6 +121,11 @@ __attribute__((format(printf, 2, 3))) static inline void cores_break(struct core
 		}                                                                                                      \
 	} while (0)
 
+static inline uint64_t cores_incarnation(uint64_t id)
+{
+	return 100 + id;
+}
+
 static inline void core_log_add(struct core_log *log, uint64_t term, uint64_t value)
 {
 	CORES_ROOM(log->entries, log->count, log->room);
@@ -212,6 +217,8 @@ static inline void cores_check_promise(struct cores *cores, const struct core *c
 	switch (m->kind) {
 	case IKADA_PREVOTE:
 	case IKADA_PREVOTE_REPLY:
+	case IKADA_SNAPSHOT:
+	case IKADA_TIMEOUT_NOW:
 		return;
 	case IKADA_APPEND:
 	case IKADA_VOTE:
@@ -260,6 +267,7 @@ static inline void cores_release(struct cores *cores, uint64_t id, struct ikada_
 	if (packet.entries.count > 0) {
 		struct ikada_event sent = {.kind = IKADA_SENT,
 					   .peer = m.to,
+					   .peer_incarnation = m.to_incarnation,
 					   .last_index = packet.m.last_index,
 					   .bytes = 100 * packet.entries.count};
 		cores_step(cores, id, &sent, NULL);
@@ -345,7 +353,7 @@ static inline void cores_absorb(struct cores *cores, uint64_t id, const struct i
 	if (cores->watch != NULL)
 		cores->watch(cores, id, NULL);
 	/* Steps follow from within: the effects will be overwritten. */
-	struct ikada_message messages[2 * IKADA_MEMBERS_MAX];
+	struct ikada_message messages[IKADA_MESSAGES_MAX];
 	uint32_t count = e->message_count;
 	memcpy(messages, e->messages, count * sizeof *messages);
 	for (uint32_t i = 0; i < count; i++) {
@@ -419,6 +427,7 @@ static inline void cores_boot(struct cores *cores, uint64_t id)
 	struct ikada_run *runs = calloc(cores->limits.term_runs, sizeof *runs);
 	struct ikada_boot boot = {.term = core->disk_term,
 				  .vote = core->disk_vote,
+				  .vote_incarnation = core->disk_vote == 0 ? 0 : cores_incarnation(core->disk_vote),
 				  .last_index = core->disk.count,
 				  .runs = runs,
 				  .commit = core->disk_commit,
@@ -426,7 +435,9 @@ static inline void cores_boot(struct cores *cores, uint64_t id)
 				  .awake_ns = cores->raw_ns - core->lag_ns};
 	boot.config.count = cores->count;
 	for (uint32_t i = 0; i < cores->count; i++)
-		boot.config.members[i] = (struct ikada_member){.id = i + 1, .incarnation = 100 + i};
+		boot.config.members[i] = (struct ikada_member){.id = i + 1, .incarnation = cores_incarnation(i + 1)};
+	boot.config.max_id = cores->count;
+	boot.config_before = boot.config;
 	core->log.count = 0;
 	for (uint64_t i = 0; i < core->disk.count; i++) {
 		const struct core_entry *entry = &core->disk.entries[i];
@@ -437,6 +448,7 @@ static inline void cores_boot(struct cores *cores, uint64_t id)
 	}
 	struct ikada_settings settings = cores->settings;
 	settings.self = id;
+	settings.incarnation = cores_incarnation(id);
 	settings.seed = cores->seed * 1000 + id * 100 + core->starts++;
 	ikada_raft_init(core->raft, &cores->limits, &settings, &boot);
 	ikada_raft_status(core->raft, &core->status);
@@ -535,6 +547,8 @@ static inline void cores_hand(struct cores *cores, const struct core_packet *pac
 			runs[event.run_count++] = (struct ikada_run){.first = m.prev_index + 1 + i,
 								     .term = packet->entries.entries[i].term};
 	m.after = 0; /* Not sent on the wire. */
+	m.from_incarnation = cores_incarnation(m.from);
+	m.to_incarnation = cores_incarnation(m.to);
 	cores_step(cores, m.to, &event, &packet->entries);
 }
 
@@ -573,7 +587,8 @@ static inline void cores_read(struct cores *cores, uint64_t id, uint64_t count)
 
 static inline void cores_peer_lost(struct cores *cores, uint64_t id, uint64_t peer)
 {
-	struct ikada_event event = {.kind = IKADA_PEER_LOST, .peer = peer};
+	struct ikada_event event = {
+		.kind = IKADA_PEER_LOST, .peer = peer, .peer_incarnation = cores_incarnation(peer)};
 	cores_step(cores, id, &event, NULL);
 }
 

@@ -66,11 +66,24 @@ static void check_all(const struct cache *cache, const struct model *model)
 {
 	assert_int_equal(cache->base, model->base);
 	assert_int_equal(cache->last, model->base + model->count);
+	size_t bytes = 0;
+	for (uint64_t i = 0; i < model->count; i++)
+		bytes += entry_bytes(model->length[i]);
+	assert_int_equal(cache->bytes, bytes);
 	for (uint64_t index = model->base + 1; index <= cache->last; index++) {
 		struct entry entry;
 		cache_get(cache, index, &entry);
 		check_entry(model, index, &entry);
 	}
+}
+
+static void drop(struct cache *cache, struct model *model, uint64_t count)
+{
+	cache_drop(cache, model->base + count);
+	model->base += count;
+	model->count -= count;
+	memmove(model->token, model->token + count, model->count * sizeof *model->token);
+	memmove(model->length, model->length + count, model->count * sizeof *model->length);
 }
 
 /* A piece is whole, valid entries; as long as it can be. */
@@ -120,6 +133,9 @@ static void run(uint64_t seed, size_t chunk_bytes)
 			model.count = keep;
 		} else if (what < 76) {
 			cache_cut(&cache, cache.last + 1 + rng_below(&rng, 3)); /* Nothing is there. */
+		} else if (what < 78) {
+			uint64_t most = rng_below(&rng, 4) == 0 ? model.count : model.count / 4;
+			drop(&cache, &model, rng_below(&rng, most + 1));
 		} else if (what < 98 && model.count > 0) {
 			check_piece(&cache, &model, &rng);
 		} else if (what == 99 && rng_below(&rng, 20) == 0) {
@@ -165,11 +181,38 @@ static void test_cut_to_nothing(void **state)
 	assert_int_equal(mem.bytes, 0);
 }
 
+/* What is dropped gives its memory back, a chunk at a time. */
+static void test_drop_frees(void **state)
+{
+	static struct model model;
+	struct mem mem;
+	struct cache cache;
+	struct rng rng = rng_seed(6);
+	(void)state;
+	memset(&model, 0, sizeof model);
+	mem_init(&mem, true);
+	cache_init(&cache, &mem, 4096);
+	for (int i = 0; i < 2000; i++)
+		add(&cache, &model, &rng);
+	size_t chunks = cache.chunk_count;
+	drop(&cache, &model, 1000);
+	assert_in_range(cache.chunk_count, chunks / 2 - 1, chunks / 2 + 2);
+	check_all(&cache, &model);
+	drop(&cache, &model, 1000);
+	assert_int_equal(cache.chunk_count, 0);
+	check_all(&cache, &model);
+	add(&cache, &model, &rng);
+	check_all(&cache, &model);
+	cache_free(&cache);
+	assert_int_equal(mem.bytes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_against_the_model),
 		cmocka_unit_test(test_cut_to_nothing),
+		cmocka_unit_test(test_drop_frees),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

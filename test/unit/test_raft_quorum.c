@@ -8,7 +8,7 @@
 
 #include "raft/quorum.h"
 
-enum { SETS = 1 << IKADA_MEMBERS_MAX };
+enum { SETS = 1 << IKADA_VOTERS_MAX };
 
 static uint32_t count(uint32_t set)
 {
@@ -34,7 +34,7 @@ static void reached(void **state)
 static void majorities_meet(void **state)
 {
 	(void)state;
-	for (uint32_t n = 1; n <= IKADA_MEMBERS_MAX; n++) {
+	for (uint32_t n = 1; n <= IKADA_VOTERS_MAX; n++) {
 		uint32_t voters = (1u << n) - 1;
 		for (uint32_t a = 0; a <= voters; a++)
 			for (uint32_t b = 0; b <= voters; b++)

@@ -219,9 +219,9 @@ static void random_schedules(void **state)
 	struct counters total = {0};
 	for (unsigned long long seed = first; seed <= last; seed++)
 		run_seed(seed, &total);
-	print_message("note: %llu seeds: %" PRIu64 " steps, %" PRIu64 " leaders, %" PRIu64 " entries committed, %" PRIu64
-		      " restarts, %" PRIu64 " reads granted, %" PRIu64 " refused, %" PRIu64 " logs cut, %" PRIu64
-		      " of them not durable\n",
+	print_message("note: %llu seeds: %" PRIu64 " steps, %" PRIu64 " leaders, %" PRIu64
+		      " entries committed, %" PRIu64 " restarts, %" PRIu64 " reads granted, %" PRIu64
+		      " refused, %" PRIu64 " logs cut, %" PRIu64 " of them not durable\n",
 		      last - first + 1, total.steps, total.elections, total.commits, total.restarts, total.reads,
 		      total.refused, total.cuts, total.cuts_unsynced);
 	if (wanted != NULL)
@@ -232,6 +232,8 @@ static void random_schedules(void **state)
 	assert_true(total.restarts > 120 * 2);
 	assert_true(total.reads > 120 * 5);
 	assert_true(total.refused > 120);
+	assert_true(total.cuts > 60);
+	assert_true(total.cuts_unsynced > 0);
 }
 
 int main(void)

@@ -326,7 +326,10 @@ static void test_empty(void **state)
 	assert_false(store_next(&cursor, &key, &value));
 	struct store_root *root = store_hold(store);
 	store_clear(store);
-	assert_true(store_put(store, "", 0, NULL, 0));
+	assert_true(store_put(store, NULL, 0, "large", 0));
+	static const char large[1000];
+	assert_false(store_put(store, NULL, 0, large, sizeof large));
+	assert_false(store_put(store, "", 0, NULL, 0));
 	assert_true(store_get(store, "", 0, &value));
 	assert_int_equal(value.size, 0);
 	assert_false(store_root_get(root, "", 0, &value));

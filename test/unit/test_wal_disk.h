@@ -70,6 +70,16 @@ struct disk {
 	size_t io_size;
 	uint64_t io_offset;
 
+	/* The asynchronous operation in flight: there is one at most. */
+	struct env_io *slow;
+	struct env_file *slow_file;
+	const uint8_t *slow_bytes; /* NULL: a sync. */
+	size_t slow_size;
+	uint64_t slow_offset;
+	bool slow_refused; /* They end with ENOSPC. */
+	uint64_t slow_done;
+	uint64_t taken; /* Renames of segments to another name. */
+
 	jmp_buf out;
 	char fatal[1024];
 };
@@ -236,9 +246,21 @@ static inline int disk_open(struct env *env, const char *path, enum env_open how
 	return 0;
 }
 
+/* Nobody will hear of the asynchronous operation; of a write some is written. */
+static inline void disk_forget_slow(struct disk *d)
+{
+	if (d->slow != NULL && d->slow_bytes != NULL &&
+	    inode_grow(d, d->slow_file->inode, d->slow_offset + d->slow_size) == 0)
+		inode_write(d->slow_file->inode, d->slow_bytes, rng_below(&d->rng, d->slow_size / SECTOR + 1) * SECTOR,
+			    d->slow_offset);
+	d->slow = NULL;
+}
+
 static inline void disk_close(struct env_file *file)
 {
 	assert_true(the_disk->io == NULL || the_disk->io_file != file);
+	if (the_disk->slow != NULL && the_disk->slow_file == file)
+		disk_forget_slow(the_disk);
 	mem_free(the_disk->env.mem, file);
 }
 
@@ -311,6 +333,7 @@ static inline int disk_rename(struct env *env, const char *from, const char *to)
 		status = -ENOENT;
 	if (status == 0)
 		change_make(d, from, to, name->inode);
+	d->taken += status == 0 && strstr(from, ".wal") != NULL;
 	return status;
 }
 
@@ -351,6 +374,22 @@ static inline void disk_write_sync(struct env_file *file, const void *bytes, siz
 	d->io_offset = offset;
 }
 
+static inline void disk_slow(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io)
+{
+	struct disk *d = the_disk;
+	assert_null(d->slow);
+	d->slow = io;
+	d->slow_file = file;
+	d->slow_bytes = bytes;
+	d->slow_size = size;
+	d->slow_offset = offset;
+}
+
+static inline void disk_sync_async(struct env_file *file, struct env_io *io)
+{
+	disk_slow(file, NULL, 0, 0, io);
+}
+
 /* ---- What the test does ---- */
 
 static const struct env_ops disk_ops = {
@@ -373,6 +412,8 @@ static const struct env_ops disk_ops = {
 	.unlink = disk_unlink,
 	.sync_dir = disk_sync_dir,
 	.write_sync = disk_write_sync,
+	.write_async = disk_slow,
+	.sync_async = disk_sync_async,
 };
 
 static inline struct disk *disk_new(uint64_t seed)
@@ -413,6 +454,23 @@ static inline void disk_complete(struct disk *d, int status)
 	io->done(io, status);
 }
 
+/* Ends the asynchronous operation in flight. */
+static inline void disk_complete_slow(struct disk *d)
+{
+	struct env_io *io = d->slow;
+	assert_non_null(io);
+	int status = d->slow_refused ? -ENOSPC : disk_op(d);
+	if (status == 0 && d->slow_bytes != NULL)
+		status = inode_grow(d, d->slow_file->inode, d->slow_offset + d->slow_size);
+	if (status == 0 && d->slow_bytes != NULL)
+		inode_write(d->slow_file->inode, d->slow_bytes, d->slow_size, d->slow_offset);
+	if (status == 0 && d->slow_bytes == NULL)
+		inode_settle(d->slow_file->inode);
+	d->slow = NULL;
+	d->slow_done++;
+	io->done(io, status);
+}
+
 /* The write in flight is written, its sync fails, and the system marks clean what is not on the disk. */
 static inline void disk_complete_badly(struct disk *d)
 {
@@ -431,6 +489,7 @@ static inline void disk_kill(struct disk *d, bool prefix)
 		inode_write(d->io_file->inode, d->io_bytes, size, d->io_offset);
 	}
 	d->io = NULL;
+	disk_forget_slow(d);
 	d->stop_at = 0;
 	d->fail_at = 0;
 	d->failed = false;
@@ -498,6 +557,7 @@ static inline void image_put(struct disk *d, const struct image *image)
 {
 	mem_free_all(&d->mem);
 	d->io = NULL;
+	d->slow = NULL;
 	d->change_count = 0;
 	memcpy(d->names, image->names, sizeof image->names);
 	memcpy(d->durable, image->names, sizeof image->names);

@@ -13,14 +13,14 @@
 
 enum { SEGMENT = 64 * 1024, ATOMS_MAX = 20000, INDEX_MAX = 20000, WRITES_MAX = 4000 };
 
-/* What the log holds, as a digest; each entry's digest includes those before it. */
+/* What the log holds, as a digest; that of the entries is the sum of theirs, and one. */
 struct digest {
 	uint64_t term, vote, base_index, base_term, config, last_index, entries;
 };
 
 struct model {
 	struct digest now;
-	uint64_t entries_at[INDEX_MAX]; /* By index, now. */
+	uint64_t entry_at[INDEX_MAX]; /* The digest of each, by index, now. */
 	uint64_t committed;	        /* Noted. */
 	struct digest atoms[ATOMS_MAX]; /* After each atom: a hard state, a base, an entry. */
 	size_t atom_count;
@@ -66,13 +66,26 @@ static inline void model_base(struct model *m, uint64_t index, uint64_t term, co
 	m->now.base_term = term;
 	m->now.config = mix(7, config, size);
 	m->now.entries = 1;
-	m->entries_at[index] = 1;
+}
+
+/* Entries above stay. */
+static inline void model_keep(struct model *m, uint64_t index, uint64_t term, const uint8_t *config, size_t size)
+{
+	for (uint64_t i = m->now.base_index + 1; i <= index; i++)
+		m->now.entries -= m->entry_at[i];
+	m->now.base_index = index;
+	m->now.base_term = term;
+	m->now.config = mix(7, config, size);
 }
 
 static inline void model_entry(struct model *m, uint64_t index, const uint8_t *bytes, size_t size)
 {
 	assert_true(index > m->now.base_index && index <= m->now.last_index + 1);
-	m->entries_at[index] = m->now.entries = mix(m->entries_at[index - 1], bytes, size);
+	assert_true(index < INDEX_MAX);
+	for (uint64_t i = index; i <= m->now.last_index; i++)
+		m->now.entries -= m->entry_at[i];
+	m->entry_at[index] = mix(index * 0x9e3779b97f4a7c15u, bytes, size);
+	m->now.entries += m->entry_at[index];
 	m->now.last_index = index;
 }
 
@@ -141,7 +154,7 @@ static inline void check_read(struct world *w, size_t least)
 	assert_true(w->state.commit <= read.last_index && w->state.commit >= read.base_index);
 	assert_true(w->state.commit <= m->committed || w->state.commit == read.base_index);
 	if (w->state.commit > read.base_index)
-		assert_int_equal(w->replayed.entries_at[w->state.commit], m->entries_at[w->state.commit]);
+		assert_int_equal(w->replayed.entry_at[w->state.commit], m->entry_at[w->state.commit]);
 	size_t at = m->atom_count;
 	while (memcmp(&m->atoms[at - 1], &read, sizeof read) != 0)
 		if (--at < least || at == 0)
@@ -149,7 +162,7 @@ static inline void check_read(struct world *w, size_t least)
 				 m->atom_count);
 	m->atom_count = at;
 	m->now = read;
-	memcpy(m->entries_at, w->replayed.entries_at, (read.last_index + 1) * sizeof m->entries_at[0]);
+	memcpy(m->entry_at, w->replayed.entry_at, (read.last_index + 1) * sizeof m->entry_at[0]);
 	m->committed = m->committed > read.last_index ? w->state.commit : m->committed;
 	m->durable = at;
 	m->ticket = m->durable_ticket = 0;
@@ -195,8 +208,19 @@ static inline void put_base(struct world *w, uint64_t index)
 	uint8_t config[40];
 	memset(config, (int)index, sizeof config);
 	size_t size = 1 + index % 40;
-	wal_put_base(w->wal, 0, index, w->model.now.term, config, size);
+	wal_put_base(w->wal, 0, index, w->model.now.term, config, size, false);
 	model_base(&w->model, index, w->model.now.term, config, size);
+	model_atom(&w->model);
+	ticket(w);
+}
+
+static inline void put_keep(struct world *w, uint64_t index)
+{
+	uint8_t config[40];
+	memset(config, (int)index + 1, sizeof config);
+	size_t size = 1 + index % 39;
+	wal_put_base(w->wal, 0, index, w->model.now.term, config, size, true);
+	model_keep(&w->model, index, w->model.now.term, config, size);
 	model_atom(&w->model);
 	ticket(w);
 }
@@ -264,8 +288,10 @@ static inline void drain(struct world *w)
 	for (;;) {
 		if (w->disk->io != NULL)
 			complete(w);
+		if (w->disk->slow != NULL)
+			disk_complete_slow(w->disk);
 		flush(w);
-		if (w->disk->io == NULL)
+		if (w->disk->io == NULL && w->disk->slow == NULL)
 			break;
 	}
 	assert_true(wal_idle(w->wal));
@@ -295,6 +321,37 @@ static inline void born(struct world *w)
 	assert_false(w->state.has_base);
 	put_base(w, 0);
 	drain(w);
+}
+
+/* Opens, and may crash on the way, again and again (S05); then what was read is right. */
+static inline void reopen(struct world *w, struct rng *rng)
+{
+	uint64_t crashes = rng_below(rng, 4);
+	for (;;) {
+		struct disk *d = w->disk;
+		bool last = crashes-- == 0;
+		d->stop_at = last ? 0 : d->ops + 1 + rng_below(rng, 40);
+		if (setjmp(d->out) != 0) {
+			disk_crash(d, rng_below(rng, 101));
+			continue;
+		}
+		if (!open_log(w))
+			fail_msg("refused: %s", w->error);
+		check_read(w, w->model.durable);
+		d->stop_at = 0;
+		if (last)
+			return;
+		wal_close(w->wal); /* It got through before the crash. */
+		w->wal = NULL;
+		disk_crash(d, 50);
+	}
+}
+
+static inline void refused(struct world *w, const char *words)
+{
+	assert_false(open_log(w));
+	if (strstr(w->error, words) == NULL)
+		fail_msg("\"%s\" has not: %s", w->error, words);
 }
 
 #endif

@@ -129,7 +129,7 @@ static void drop_frame(void)
 
 static struct ikada_config three(void)
 {
-	return (struct ikada_config){.count = 3, .members = {{1, 11}, {2, 22}, {7, UINT64_MAX}}};
+	return (struct ikada_config){.max_id = 7, .count = 3, .members = {{1, 11}, {2, 22}, {7, UINT64_MAX}}};
 }
 
 static void test_config(void **state)

@@ -1,0 +1,76 @@
+/*
+ * The digest of a store: two sums, modulo 2^64 each, of a hash over each key with its value. A sum forgets the order
+ * in which the keys came, and a change costs two hashes, whatever else the store holds.
+ *
+ * The hash multiplies 64 by 64 bits and folds the product's halves. It is there to notice faults, not forgers.
+ */
+#include "store/store_internal.h"
+
+#include "base/bytes.h"
+
+#define K0 0x9e3779b97f4a7c15u
+#define K1 0xd6e8feb86659fd93u
+#define K2 0xa0761d6478bd642fu
+#define K3 0xe7037ed1a0b428dbu
+
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+	unsigned __int128 product = (unsigned __int128)a * b;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Each half takes up both words, and something of the other half. */
+static void mix(struct store_digest *hash, uint64_t x, uint64_t y)
+{
+	uint64_t low = fold(hash->low ^ x ^ K0, y ^ K1) + hash->high;
+	uint64_t high = fold(hash->high ^ y ^ K2, x ^ K3) ^ hash->low;
+	hash->low = low;
+	hash->high = high;
+}
+
+static void mix_bytes(struct store_digest *hash, struct store_slice slice)
+{
+	const uint8_t *at = slice.bytes;
+	size_t left = slice.size;
+	for (; left >= 16; at += 16, left -= 16)
+		mix(hash, get_le64(at), get_le64(at + 8));
+	if (left == 0)
+		return;
+	uint8_t rest[16] = {0};
+	memcpy(rest, at, left);
+	mix(hash, get_le64(rest), get_le64(rest + 8));
+}
+
+static struct store_digest hash_of(struct store_slice key, struct store_slice value)
+{
+	struct store_digest hash = {K0 ^ key.size, K2 ^ value.size};
+	mix_bytes(&hash, key);
+	mix_bytes(&hash, value);
+	mix(&hash, key.size, value.size);
+	mix(&hash, K1, K3);
+	return hash;
+}
+
+void store_digest_add(struct store_digest *digest, struct store_slice key, struct store_slice value)
+{
+	struct store_digest hash = hash_of(key, value);
+	digest->low += hash.low;
+	digest->high += hash.high;
+}
+
+void store_digest_subtract(struct store_digest *digest, struct store_slice key, struct store_slice value)
+{
+	struct store_digest hash = hash_of(key, value);
+	digest->low -= hash.low;
+	digest->high -= hash.high;
+}
+
+struct store_digest store_digest(const struct store *store)
+{
+	return store->digest;
+}
+
+struct store_digest store_root_digest(const struct store_root *root)
+{
+	return root->digest;
+}
