@@ -6,7 +6,7 @@ endif
 OPT ?= -O2
 SAN ?=
 WARN = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wpointer-arith -Wno-unused-parameter
-COMMON = -g $(OPT) $(WARN) $(SAN) -Iinclude -Isrc -fvisibility=hidden -fno-strict-aliasing -D_FILE_OFFSET_BITS=64
+COMMON = -g $(OPT) $(WARN) $(SAN) -Iinclude -Isrc -fvisibility=hidden -fPIC -fno-strict-aliasing -D_FILE_OFFSET_BITS=64
 CFLAGS_STRICT = -std=c11 -pedantic $(COMMON)
 CFLAGS_GNU = -std=gnu11 $(COMMON)
 LDFLAGS_ALL = $(SAN) $(LDFLAGS)
@@ -28,24 +28,22 @@ $(B)/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_ROOM) -MMD -MP -c -o $@ $<
 
-# Only these rooms see libuv.
-$(call room,env) $(call room,cli): | $(B)/uv.found
-$(B)/uv.found:
+# Only these rooms see libraries that others wrote.
+$(call room,env): | $(B)/found/libuv1-dev
+$(call room,cli): | $(B)/found/libuv1-dev $(B)/found/libhiredis-dev $(B)/found/libjansson-dev
+$(B)/found/libuv1-dev: HEADER = uv.h
+$(B)/found/libhiredis-dev: HEADER = hiredis/hiredis.h
+$(B)/found/libjansson-dev: HEADER = jansson.h
+$(B)/found/%:
 	@mkdir -p $(@D)
-	@echo '#include <uv.h>' | $(CC) $(CPPFLAGS) -E -xc - >/dev/null 2>&1 || \
-		{ echo 'uv.h is missing: install libuv1-dev, or run script/bootstrap'; exit 1; }
+	@echo '#include <$(HEADER)>' | $(CC) $(CPPFLAGS) -E -xc - >/dev/null 2>&1 || \
+		{ echo '$(HEADER) is missing: install $*, or run script/bootstrap'; exit 1; }
 	@touch $@
 
-$(B)/libikada-core.a: $(call room,base) $(call room,raft)
-	@rm -f $@
-	ar rcs $@ $^
-
-$(B)/libikada.a: $(foreach r,base raft wal wire store env node server,$(call room,$(r)))
-	@rm -f $@
-	ar rcs $@ $^
+include make/install.mk make/fuzz.mk
 
 $(B)/ikada: $(OBJ)
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -luv
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -luv -lhiredis -ljansson
 
 # Unit tests: test/unit/test_NAME.c, linked with what it needs of the rooms below cli.
 UNITS = $(patsubst test/unit/test_%.c,%,$(wildcard test/unit/test_*.c))
@@ -152,6 +150,8 @@ help:
 	@echo 'make fmt              formats all C'
 	@echo 'make scripts-rewrite  the traces of test/scripts as they are now'
 	@echo 'make bench-store      the store alone'
+	@echo 'make fuzz             each fuzzer for FUZZ_SECONDS=600; make fuzz-NAME; make fuzz-coverage'
+	@echo 'make install          DESTDIR= PREFIX=/usr/local; make install-test tries it out; make dist: a tarball'
 	@echo 'make clean'
 
 clean:

@@ -57,8 +57,8 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Returns 0 when the file system refuses this way. */
-static int prepare(struct way *way, const char *dir, const uint8_t *zeros, uint64_t count)
+/* Leaves fd at -1 when the file system refuses this way. */
+static void prepare(struct way *way, const char *dir, const uint8_t *zeros, uint64_t count)
 {
 	char path[4096];
 	snprintf(path, sizeof path, "%s/sync-bench.tmp", dir);
@@ -73,7 +73,6 @@ static int prepare(struct way *way, const char *dir, const uint8_t *zeros, uint6
 	close(fd);
 	unlink(path);
 	way->ns = malloc(COUNT_MAX * sizeof *way->ns);
-	return way->fd >= 0;
 }
 
 static void append(struct way *way, const uint8_t *bytes, uint64_t i)
@@ -99,11 +98,10 @@ int main(int argc, char **argv)
 	uint64_t count = argc > 2 ? strtoull(argv[2], NULL, 10) : 1000;
 	must(count >= 1 && count <= COUNT_MAX, "COUNT is 1 to 100000");
 	uint8_t *bytes = aligned_alloc(BLOCK, 2 * BLOCK);
-	memset(bytes, 0, 2 * BLOCK);
 	memset(bytes, 0xa5, BLOCK);
+	memset(bytes + BLOCK, 0, BLOCK);
 	for (int w = 0; w < WAYS; w++)
-		if (!prepare(&ways[w], dir, bytes + BLOCK, count))
-			ways[w].fd = -1;
+		prepare(&ways[w], dir, bytes + BLOCK, count);
 	for (uint64_t round = 0; round < count; round += ROUND)
 		for (int w = 0; w < WAYS; w++)
 			for (uint64_t i = round; i < round + ROUND && i < count && ways[w].fd >= 0; i++)

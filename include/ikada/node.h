@@ -1,6 +1,6 @@
 /*
  * The durable runtime of Ikada: one replica of a state machine, with its log on disk and its connections to the other
- * members, around the core of raft.h. The embedder brings the state machine, and an env (the outside world).
+ * members, around the core of raft.h. The embedder brings the state machine, and an env, the outside world: env.h.
  *
  * Requests. Any node takes any request; one that does not lead forwards it to the leader over one ordered stream and
  * never sends it again by itself. Each request ends exactly once, in one of three ways:
@@ -34,6 +34,8 @@ enum ikada_outcome {
 	IKADA_UNKNOWN = 4,   /* Unknown. */
 };
 
+enum { IKADA_DIGEST_BYTES = 16 };
+
 /* What the state machine is told of an entry. */
 struct ikada_apply {
 	uint64_t index;
@@ -45,7 +47,10 @@ struct ikada_apply {
 
 /*
  * The embedder's state machine. Deterministic: same entries, same state and same replies; no clock, no randomness.
- * `reply` is a buffer to add the reply to (base/buf.h), NULL in `apply` when nobody waits for it.
+ * `reply` is a buffer to add the reply to (ikada_buf_add), NULL in `apply` when nobody waits for it.
+ *
+ * From `hold` on, the functions are there all, or not at all: then there are no snapshots, the log grows for ever, and a
+ * state that has come to differ from that of the others is not noticed.
  */
 struct ikada_machine {
 	void *context;
@@ -53,6 +58,21 @@ struct ikada_machine {
 	void (*query)(void *context, const uint8_t *bytes, size_t size, uint32_t tag, struct buf *reply);
 	/* Called when a turn has nothing left to do; true: there is more such work, call again soon. May be NULL. */
 	bool (*idle)(void *context);
+
+	/* Holds the state as it is now, in constant time, while more is applied; until `release`. */
+	void *(*hold)(void *context);
+	/* Adds the next piece of what is held: whole records, of about `bytes` bytes. False: it was the last. */
+	bool (*save)(void *context, void *held, struct buf *out, size_t bytes);
+	void (*release)(void *context, void *held);
+	/*
+	 * The state is to be another: what it was goes, then comes each piece as it was saved, in order, then the end.
+	 * False: this cannot be understood. No other function is called in between, but `idle`; and load_begin again.
+	 */
+	void (*load_begin)(void *context);
+	bool (*load)(void *context, const uint8_t *bytes, size_t size);
+	bool (*load_end)(void *context);
+	/* Of the state as it is: equal states have equal digests, and different ones do not. Constant time. */
+	void (*digest)(void *context, uint8_t digest[IKADA_DIGEST_BYTES]);
 };
 
 /* A request. Embedded in the caller's memory, which keeps it until `done`; or ikada_node_forget. */
@@ -66,39 +86,49 @@ struct ikada_node_settings {
 	uint64_t id;
 	const char *cluster; /* "1=HOST:PORT,2=HOST:PORT,..." : members and the addresses they listen on for peers. */
 	const char *client_address; /* Told to the peers, for status and redirects; not used here. */
-	const char *data_dir; /* Made if missing. */
+	const char *data_dir;	    /* Made if missing. */
 	uint64_t heartbeat_ns, election_min_ns, election_max_ns, hint_delay_ns; /* 0: the defaults. */
+
 	uint64_t request_deadline_ns; /* 0: 5 s. */
 	uint64_t segment_bytes;	      /* 0: 64 MiB. */
 	uint32_t term_runs;	      /* 0: 65536. */
 	uint64_t queue_bytes_max;     /* Of requests under way; more are refused as busy. 0: 256 MiB. */
+	uint64_t snapshot_log_bytes;  /* After so many bytes of entries a snapshot is taken. 0: 64 MiB. */
+	uint64_t checkpoint_entries;  /* After each so many entries the nodes compare their states. 0: 1024. */
 };
 
 /*
  * Opens the data directory, recovers the log, listens, and starts to take part. Returns NULL with one clear line in
  * `error` when it cannot: what was expected, and what was found.
  */
-struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
-				   const struct ikada_machine *machine, char *error, size_t error_size);
+IKADA_API struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
+					     const struct ikada_machine *machine, char *error, size_t error_size);
 
 /*
  * Stops at once: requests under way end, as unknown or refused, inside this call; connections close. Nothing durable is
  * lost. Not to be called from a callback of the node.
  */
-void ikada_node_close(struct ikada_node *node);
+IKADA_API void ikada_node_close(struct ikada_node *node);
 
 /* Wants `bytes` applied as one entry. They are copied. `tag` is handed to the state machine on the answering node. */
-void ikada_node_propose(struct ikada_node *node, struct ikada_request *request, const uint8_t *bytes, size_t size,
-			uint32_t tag);
+IKADA_API void ikada_node_propose(struct ikada_node *node, struct ikada_request *request, const uint8_t *bytes,
+				  size_t size, uint32_t tag);
 /* Wants the machine queried on a state that holds everything acknowledged before this call. `bytes` are copied. */
-void ikada_node_read(struct ikada_node *node, struct ikada_request *request, const uint8_t *bytes, size_t size,
-		     uint32_t tag);
+IKADA_API void ikada_node_read(struct ikada_node *node, struct ikada_request *request, const uint8_t *bytes,
+			       size_t size, uint32_t tag);
 /* The caller no longer wants to hear of a request (its client is gone): `done` will not be called. */
-void ikada_node_forget(struct ikada_node *node, struct ikada_request *request);
+IKADA_API void ikada_node_forget(struct ikada_node *node, struct ikada_request *request);
 
 struct ikada_node_status {
 	struct ikada_raft_status raft; /* All zero before the first configuration is known. */
 	uint64_t applied_index;
+	uint64_t digest_index; /* The digest is that of the state after this entry; 0: it is being loaded. */
+	uint8_t digest[IKADA_DIGEST_BYTES];
+	bool doubted;		 /* The state differs from that of the others, or did: it is not served from. */
+	uint64_t snapshot_index; /* Of the newest snapshot; 0: none. */
+	uint64_t log_bytes;	 /* On disk. */
+	uint64_t sync_last_ns, sync_mean_ns, sync_max_ns; /* Of the log; since the node was opened. */
+
 	uint64_t cluster_id; /* 0 before the first configuration is known. */
 	uint64_t incarnation;
 	uint64_t boot;
@@ -111,7 +141,7 @@ struct ikada_node_status {
 	} members[IKADA_MEMBERS_MAX];
 };
 /* Strings live until the next turn. */
-void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *status);
+IKADA_API void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *status);
 
 #ifdef __cplusplus
 }

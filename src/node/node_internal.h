@@ -10,6 +10,10 @@
  *	requests.c	what clients want: requests under way and their outcomes
  *	route.c		where requests go: propose, read, forward
  *	cache.c		the encoded log in memory
+ *	snapshot.c	snapshots of the own state: when, how, which are kept, and what of the log may go
+ *	restore.c	the machine's state from a snapshot
+ *	transfer.c	snapshots to others;   receive.c	from others
+ *	digest.c	whether the own state is that of the others, and what happens when it is not
  *
  * Callbacks of the embedder (`done`) are made from a turn or from a callback of the env, never inside a step of the
  * core; no connection is closed inside a step either, so a step may walk any list.
@@ -24,6 +28,7 @@
 #include "ikada/node.h"
 #include "node/cache.h"
 #include "node/observe.h"
+#include "wal/snapshot.h"
 #include "wal/wal.h"
 #include "wire/wire.h"
 
@@ -52,6 +57,34 @@ struct link {
 
 enum request_kind { WRITES = 0, READS = 1 };
 
+/* A snapshot on its way to another member: transfer.c. */
+struct outgoing {
+	bool wanted;	      /* By the core: the peer needs entries that are no longer in the log. */
+	bool asked;	      /* By the peer, to mend its state with, ... */
+	uint64_t asked_index; /* ... of this index or a later one. */
+	uint64_t not_before_ns; /* Raw: after a failure. */
+	/* Under way: */
+	struct env_file *file; /* NULL: nothing is. */
+	struct snapshot which;
+	bool mend;
+	bool answered; /* It is known from where on the peer wants it. */
+	uint64_t term; /* In which we lead, unless it is to mend. */
+	uint64_t bytes;
+	uint64_t offset; /* Of what is sent next. */
+	uint64_t acked;
+	uint64_t heard_ns; /* Raw: when the peer last said something about it, or it began. */
+	/* Ended, to be told to the core in the next turn: */
+	bool ended;
+	uint64_t ended_index; /* 0: it failed. */
+};
+
+/* The digests of some states, by ascending index: a ring. */
+enum { CHECKPOINTS_MAX = WIRE_DIGESTS_MAX };
+struct checkpoints {
+	struct wire_digest at[CHECKPOINTS_MAX];
+	uint32_t start, count;
+};
+
 /* Another member. */
 struct peer {
 	uint64_t id;
@@ -65,6 +98,9 @@ struct peer {
 	uint64_t backoff_ns;
 	struct list sent[2];  /* Requests we forwarded over `link` and wait for, in the order in which they left. */
 	uint64_t not_leading; /* The term of which it said that it does not lead in it. */
+	struct outgoing outgoing;
+	struct checkpoints checkpoints;
+	uint64_t checkpoint_told; /* The last of ours that it was told of over `link`. */
 	char complaint[COMPLAINT_BYTES + 16]; /* What was last logged about it: said once, not in a flood. */
 };
 
@@ -111,6 +147,65 @@ struct sent_report {
 	uint64_t bytes;
 };
 
+/* Snapshots of the own state: snapshot.c. */
+enum { SNAPSHOTS_KEPT = 2 };
+struct snapshots {
+	char *dir;
+	struct snapshot kept[SNAPSHOTS_KEPT + 1]; /* Ascending. */
+	uint32_t count;
+	uint64_t bytes_since; /* Of entries applied since the newest was begun. */
+	bool wanted;	      /* Whatever has been applied since. */
+	uint64_t not_before_ns; /* Raw. */
+	uint64_t published_ns;  /* Raw: the last one. */
+	struct snapshot_draft *draft; /* Being taken; NULL none. */
+	void *held;		      /* What of it is not written yet; NULL nothing. */
+	uint8_t digest[IKADA_DIGEST_BYTES];
+};
+
+/* The state is being loaded: restore.c. */
+struct restore {
+	bool active;
+	struct snapshot which; /* Index 0: the empty state. */
+	struct env_file *file;
+	struct snapshot_reader reader;
+	char error[SNAPSHOT_ERROR_BYTES]; /* Why it cannot be. */
+};
+
+/* A snapshot on its way to this node: receive.c. */
+struct incoming {
+	struct snapshot_draft *draft; /* NULL: none. */
+	struct link *link;	      /* Over which it comes; NULL: that was closed. */
+	uint64_t bytes;		      /* Of the file. */
+	uint64_t got;
+	uint64_t told; /* The offset last acknowledged. */
+	bool mend;
+	/* It is in force when this ticket is durable; then the sender is told. */
+	bool installed;
+	uint64_t after;
+};
+
+/* Whether the own state is right: digest.c. */
+enum digest_verdict {
+	DIGEST_UNKNOWN = 0, /* Nobody has said anything that can be compared. */
+	DIGEST_AGREED,	    /* It is that of a majority. */
+	DIGEST_WRONG,	    /* It is not that of a majority. */
+	DIGEST_UNCLEAR,	    /* Somebody differs, and no majority is known. */
+};
+struct digests {
+	struct checkpoints own;
+	bool changed; /* There is new evidence. */
+	enum digest_verdict verdict;
+	uint64_t verdict_index;
+	uint64_t sent_ns; /* Raw. */
+	uint64_t unclear_since_ns; /* Raw: since when others differ and no majority is known; 0: it is not so. */
+	bool doubted;	  /* The state is not served from, and this node does not lead. */
+	bool reloaded;	  /* ... and loading it again has not helped, if it still differs. */
+	bool mending;	  /* It is to be mended with another's snapshot. */
+	uint64_t ask_ns;  /* Raw: when to ask for one, or ask again. */
+	uint64_t asked;	  /* The member that was asked last, ... */
+	uint32_t turn;	  /* ... or the last one whose turn it was, by its place. */
+};
+
 struct ikada_node {
 	struct env *env;
 	struct mem *mem;
@@ -141,6 +236,7 @@ struct ikada_node {
 	uint32_t stranger_count;
 	uint64_t stranger_logged_ns;
 	struct rng rng;	    /* For backoff. */
+	struct buf chunk; /* Of a snapshot that is being sent. */
 	struct buf scratch; /* A frame being encoded. */
 
 	/* boot.c */
@@ -166,15 +262,25 @@ struct ikada_node {
 	struct op **batch; /* Room for BATCH_OPS_MAX: the proposals of the step under way. */
 	size_t batch_count;
 	const struct wire_raft *raft_in; /* The message of the step under way. */
-	uint64_t stamp;			 /* Of the last entry this node stamped or appended. */
+	bool accept_snapshot;		 /* The answer to the chunk of the step under way. */
+	bool wants_compaction;
+	uint64_t last_ticket; /* Of the core's. */
+	uint64_t stamp;	      /* Of the last entry this node stamped or appended. */
 	uint64_t term;
 	enum ikada_role role;
 	uint64_t leader;
 	uint64_t leader_since_ns; /* Raw: when this leader of this term became known. */
 	uint64_t commit;
 	uint64_t applied;
+	uint64_t applied_term;	/* Of that entry; 0: of none. */
+	uint64_t applied_stamp; /* Likewise. */
 	uint64_t last_write_ns; /* Raw: when the log last got something; for seals. */
 	bool sealed;
+
+	struct snapshots snapshots;
+	struct restore restore;
+	struct incoming incoming;
+	struct digests digests;
 
 	/* requests.c, route.c */
 	struct list queue[2];
@@ -235,6 +341,19 @@ bool boot_promised(struct ikada_node *node);
 /* All members stand by the first configuration. */
 void boot_start(struct ikada_node *node);
 
+/* False: the machine cannot. */
+static inline bool has_snapshots(const struct ikada_node *node)
+{
+	return node->machine.hold != NULL;
+}
+
+/* Of a piece of a snapshot, and of a chunk of a file under way: small where the log is small. */
+static inline size_t snapshot_piece_bytes(const struct ikada_node *node)
+{
+	uint64_t bytes = node->settings.segment_bytes / 256;
+	return (size_t)earlier(bytes, WIRE_CHUNK_BYTES_MAX);
+}
+
 /* drive.c */
 void drive_open(struct ikada_node *node);
 void drive_close(struct ikada_node *node);
@@ -248,6 +367,8 @@ void drive_propose(struct ikada_node *node, size_t count); /* The first `count` 
 void drive_time(struct ikada_node *node);		   /* A tick if one is due; seals. */
 uint64_t drive_deadline(const struct ikada_node *node);
 bool drive_apply(struct ikada_node *node, uint64_t count); /* Of what is committed; true when there is more. */
+/* A chunk of this snapshot came from a leader: may it be received? */
+bool drive_snapshot_chunk(struct ikada_node *node, const struct peer *from, const struct wire_chunk *chunk);
 
 /* links.c */
 bool links_open(struct ikada_node *node, char *error, size_t error_size);
@@ -271,6 +392,53 @@ void handshake_hello(struct link *link, enum wire_type type);
 void handshake_frame(struct link *link, const struct wire_frame *frame);
 void handshake_announce(struct ikada_node *node); /* Our cluster id is known now: tells it over every connection. */
 void handshake_consider(struct ikada_node *node); /* Is it time to promise a first configuration, or to start? */
+
+/* snapshot.c */
+bool snapshots_open(struct ikada_node *node, const struct wal_state *state, char *error, size_t error_size);
+void snapshots_close(struct ikada_node *node);
+uint64_t snapshots_turn(struct ikada_node *node);    /* Goes on taking one; returns when it wants to run next. */
+void snapshots_abandon(struct ikada_node *node);     /* The one being taken. */
+uint64_t snapshots_newest(const struct ikada_node *node); /* Its index; 0 none. */
+/* One more is durable. Some older one goes. */
+void snapshots_add(struct ikada_node *node, struct snapshot which);
+void snapshots_drop(struct ikada_node *node, struct snapshot which);
+void snapshots_keep_only(struct ikada_node *node, struct snapshot which);
+void snapshots_members(const struct ikada_node *node, struct buf *out); /* As they stand in a snapshot. */
+
+/* restore.c */
+/*
+ * The state is to be that of a kept snapshot (index 0: the empty one); loaded in the turns to come, until then nothing is
+ * applied or served. A snapshot that cannot be loaded is left for an older one; when there is none, it is env fatal.
+ */
+void restore_begin(struct ikada_node *node, struct snapshot which);
+/* Loads about `bytes_max` bytes; true: there is more. */
+bool restore_turn(struct ikada_node *node, size_t bytes_max);
+/* At the start: the newest that can be loaded. False: there is none, and the log does not begin at the beginning. */
+bool restore_newest(struct ikada_node *node, char *error, size_t error_size);
+void restore_close(struct ikada_node *node);
+
+/* transfer.c */
+void transfer_want(struct ikada_node *node, struct peer *peer); /* Also inside a step. */
+void transfer_ack(struct link *link, const struct wire_ack *ack);
+void transfer_ask(struct link *link, uint64_t index);
+void transfer_link_closed(struct peer *peer);
+uint64_t transfer_turn(struct ikada_node *node);
+/* The oldest snapshot under way; UINT64_MAX: none. The log behind it is still wanted. */
+uint64_t transfer_pinned(const struct ikada_node *node);
+void transfer_close(struct ikada_node *node);
+
+/* receive.c */
+void receive_chunk(struct link *link, const struct wire_chunk *chunk);
+void receive_link_closed(struct link *link);
+bool receive_turn(struct ikada_node *node); /* True: it wants to go on at once. */
+void receive_close(struct ikada_node *node);
+
+/* digest.c */
+void digest_applied(struct ikada_node *node); /* An entry was. */
+void digest_restored(struct ikada_node *node); /* The state is another now. */
+void digest_frame(struct link *link, const struct wire_digest *digests, size_t count);
+void digest_link_ready(struct peer *peer);
+uint64_t digest_turn(struct ikada_node *node);
 
 /* requests.c */
 void requests_init(struct ikada_node *node);
@@ -301,6 +469,10 @@ void route_reply(struct peer *peer, const struct wire_forward_reply *reply);
 void route_accepted(struct ikada_node *node, struct op *op, uint64_t index, uint64_t term);
 void route_reads_granted(struct ikada_node *node, uint64_t first_id, uint64_t count, uint64_t index);
 void route_reads_refused(struct ikada_node *node, uint64_t first_id, uint64_t count);
+/* A snapshot covers the entries up to `index`: what became of requests among them is not known. */
+void route_covered(struct ikada_node *node, uint64_t index);
+/* Nothing is answered from the own state any more: writes end as unknown, reads go to another. */
+void route_doubted(struct ikada_node *node);
 /* The entry is committed; the op that waits for it, or NULL; ops that lost their index are refused. */
 struct op *route_committed(struct ikada_node *node, uint64_t index, uint64_t term);
 bool route_serve(struct ikada_node *node, uint64_t count); /* Granted reads whose index is applied; true: more. */

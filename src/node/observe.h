@@ -9,6 +9,21 @@
 struct entry;
 struct ikada_node;
 
+enum node_snapshot_step {
+	NODE_SNAPSHOT_HELD,	 /* Taking: the state is held, the file made. */
+	NODE_SNAPSHOT_SAVED,	 /* All of it was handed to the disk. */
+	NODE_SNAPSHOT_VERIFIED,	 /* Synced, and read back. */
+	NODE_SNAPSHOT_PUBLISHED, /* Renamed, the directory synced. */
+	NODE_SNAPSHOT_PRUNED,	 /* What is no longer wanted was removed. */
+	NODE_SNAPSHOT_COMPACTED, /* The log is to begin later; not durable yet. */
+	NODE_RECEIVE_BEGAN,	 /* The file was made. */
+	NODE_RECEIVE_RESUMED,	 /* After its connection was lost. */
+	NODE_RECEIVE_VERIFIED,
+	NODE_RECEIVE_PUBLISHED,
+	NODE_RECEIVE_INSTALLED, /* The log is to begin there; not durable yet. */
+	NODE_SNAPSHOT_STEPS,
+};
+
 struct node_observer {
 	void *context;
 	/* Around each step of the core. `raft` is the core itself; copy ikada_raft_size bytes of it to compare. */
@@ -20,6 +35,10 @@ struct node_observer {
 	/* An entry became part of this node's log (by proposal, by message, or by recovery), or was applied. */
 	void (*appended)(void *context, const struct entry *entry);
 	void (*applied)(void *context, const struct entry *entry);
+	/* The machine's state was loaded: it is that after the entry (index, term) now; 0, 0: it is empty. */
+	void (*restored)(void *context, uint64_t index, uint64_t term);
+	/* One more step was made of taking a snapshot, or of receiving one. */
+	void (*snapshot_step)(void *context, enum node_snapshot_step step);
 };
 
 /* Call right after ikada_node_open, before its first turn; `observer` must outlive the node. */

@@ -8,6 +8,10 @@
  * request ignored, while a leader was heard within the shortest election timeout. A lost connection ends that at once,
  * and starts a pre-vote after a delay that grows with the member's rank, so that the survivors do not all ask together.
  *
+ * A leader that hands over asks one member to campaign at once (dissertation, 3.10): no pre-vote, no loyalty to the
+ * leader. Who may be elected is decided by the candidate's configuration alone: whoever is asked answers, learners too,
+ * for the candidate may know of a promotion that they have not heard of.
+ *
  * Timers run on the awake clock: silence is counted only while this process would have heard.
  */
 #include "raft/raft_internal.h"
@@ -18,7 +22,8 @@
 
 void election_restart_timer(struct ikada_raft *raft)
 {
-	raft->timeout_ns = rng_between(&raft->rng, raft->settings.election_min_ns, raft->settings.election_max_ns);
+	raft->timeout_ns = rng_between(&raft->rng, raft->settings.election_min_ns, raft->settings.election_max_ns) +
+			   raft->settings.priority * raft->settings.election_min_ns;
 	raft->election_ns = raft->awake_ns + raft->timeout_ns;
 }
 
@@ -33,6 +38,7 @@ void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uin
 		     uint64_t leader_incarnation)
 {
 	if (raft->role == IKADA_LEADER) {
+		raft->transfer = (struct transfer){0};
 		reads_refuse(raft, effects);
 		election_restart_timer(raft);
 	}
@@ -60,6 +66,7 @@ static void ask(struct ikada_raft *raft, struct ikada_effects *effects)
 						       raft->members[slot].id, raft->members[slot].incarnation);
 		m->last_index = raft->log.last_index;
 		m->last_term = raft_log_last_term(&raft->log);
+		m->transfer = candidate && raft->asked_to;
 		if (!candidate) {
 			m->term = raft->term + 1;
 			m->after = 0; /* Promises nothing. */
@@ -67,14 +74,22 @@ static void ask(struct ikada_raft *raft, struct ikada_effects *effects)
 	}
 }
 
-static void start_candidate(struct ikada_raft *raft, struct ikada_effects *effects)
+static void start_candidate(struct ikada_raft *raft, struct ikada_effects *effects, bool asked_to)
 {
+	raft->asked_to = asked_to;
 	raft_set_hard(raft, effects, raft->term + 1, raft->settings.self, raft->settings.incarnation);
 	raft->role = IKADA_CANDIDATE;
 	raft->verified_index = 0;
 	raft->votes = members_self(raft);
 	election_restart_timer(raft);
 	ask(raft, effects);
+}
+
+static bool can_campaign(const struct ikada_raft *raft)
+{
+	/* A leader whose no-op has no room could never commit anything. */
+	return members_may_lead(raft) && raft->term < RAFT_TERM_MAX && raft->log.last_index < RAFT_INDEX_MAX &&
+	       raft_log_has_room(&raft->log, raft->log.last_index + 1, raft->term + 1);
 }
 
 static void start_precandidate(struct ikada_raft *raft, struct ikada_effects *effects)
@@ -84,16 +99,12 @@ static void start_precandidate(struct ikada_raft *raft, struct ikada_effects *ef
 	raft->leader_lost = false;
 	raft->votes = 0;
 	election_restart_timer(raft);
-	if (!members_votes(raft))
-		return;
-	/* A leader whose no-op has no room could never commit anything. */
-	if (raft->term == RAFT_TERM_MAX || raft->log.last_index == RAFT_INDEX_MAX ||
-	    !raft_log_has_room(&raft->log, raft->log.last_index + 1, raft->term + 1))
+	if (!can_campaign(raft))
 		return;
 	raft->role = IKADA_PRECANDIDATE;
 	raft->votes = members_self(raft);
 	if (members_agree(raft, raft->votes))
-		start_candidate(raft, effects);
+		start_candidate(raft, effects, false);
 	else
 		ask(raft, effects);
 }
@@ -118,7 +129,8 @@ uint64_t election_deadline(const struct ikada_raft *raft)
 
 void election_leader_lost(struct ikada_raft *raft)
 {
-	uint64_t rank = 1; /* Among the members that are left. */
+	/* Among the members that are left. */
+	uint64_t rank = 1 + (uint64_t)raft->settings.priority * IKADA_MEMBERS_MAX;
 	for (uint32_t slot = 0; slot < raft->member_count && slot < raft->self; slot++)
 		if (raft->members[slot].id != raft->leader && ((raft->voters[0] | raft->voters[1]) >> slot & 1))
 			rank++;
@@ -136,6 +148,23 @@ static void lead_if_elected(struct ikada_raft *raft, struct ikada_effects *effec
 void election_durable(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	lead_if_elected(raft, effects);
+}
+
+void election_timeout_now(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
+{
+	if (m->term != raft->term || raft->role != IKADA_FOLLOWER || raft->leader != m->from ||
+	    raft->leader_incarnation != m->from_incarnation || !can_campaign(raft))
+		return;
+	raft->leader = raft->leader_incarnation = 0;
+	raft->leader_lost = false;
+	start_candidate(raft, effects, true);
+}
+
+void election_halt(struct ikada_raft *raft, bool on, struct ikada_effects *effects)
+{
+	raft->halted = on;
+	if (on && raft->role != IKADA_FOLLOWER)
+		election_follow(raft, effects, raft->term, 0, 0);
 }
 
 /* ---- The voter ---- */
@@ -167,7 +196,9 @@ void election_prevote(struct ikada_raft *raft, const struct ikada_message *m, st
 void election_vote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
 	if (m->term > raft->term) {
-		if (hears_leader(raft))
+		/* The leader itself wants it; but of who has gone, no such word is taken. */
+		bool wanted = m->transfer && members_slot(raft, m->from, m->from_incarnation) < IKADA_MEMBERS_MAX;
+		if (hears_leader(raft) && !wanted)
 			return;
 		election_follow(raft, effects, m->term, 0, 0);
 	}
@@ -194,7 +225,7 @@ void election_prevote_reply(struct ikada_raft *raft, const struct ikada_message 
 		return;
 	raft->votes |= 1u << slot;
 	if (members_agree(raft, raft->votes))
-		start_candidate(raft, effects);
+		start_candidate(raft, effects, false);
 }
 
 void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)

@@ -33,8 +33,11 @@ static void stop(struct peer *peer, enum peer_state state)
 void flow_start(struct ikada_raft *raft)
 {
 	for (uint32_t slot = 0; slot < raft->member_count; slot++)
-		raft->peers[slot] = (struct peer){
-			.next_index = raft->log.last_index + 1, .window = raft->peers[slot].window, .owed = true};
+		raft->peers[slot] = (struct peer){.next_index = raft->log.last_index + 1,
+						  .window = raft->peers[slot].window,
+						  .owed = true,
+						  .catch_index = raft->log.last_index,
+						  .catch_ns = raft->raw_ns};
 }
 
 void flow_owe(struct ikada_raft *raft)

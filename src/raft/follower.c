@@ -60,11 +60,20 @@ static uint64_t take(struct ikada_raft *raft, const struct ikada_event *event, u
 			effects->append = IKADA_APPEND_RECEIVED;
 			effects->append_first = first;
 			raft_log_cut(&raft->log, first);
+			members_cut(raft, first);
 		}
 		raft_log_append(&raft->log, last, run->term, raft_ticket(raft, effects));
 		effects->append_last = last;
 	}
 	return m->last_index;
+}
+
+/* The configurations among what was taken over are in force from now on. */
+static void take_configs(struct ikada_raft *raft, const struct ikada_event *event, const struct ikada_effects *effects)
+{
+	for (uint32_t i = 0; i < event->config_count; i++)
+		if (event->configs[i].index >= effects->append_first && event->configs[i].index <= effects->append_last)
+			members_adopt(raft, &event->configs[i]);
 }
 
 struct ikada_message *follower_acknowledge(const struct ikada_raft *raft, struct ikada_effects *effects)
@@ -97,6 +106,9 @@ void follower_append(struct ikada_raft *raft, const struct ikada_event *event, s
 		return;
 	if (m->term == raft->term && settled < raft->verified_index)
 		settled = raft->verified_index;
+	/* A configuration is followed by another only when it is committed, whether that is known here or not. */
+	if (settled < raft->config_before.index)
+		settled = raft->config_before.index;
 	uint64_t fresh;
 	enum verdict verdict = compare(raft, event, settled, &fresh);
 	if (verdict == NONSENSE)
@@ -105,6 +117,8 @@ void follower_append(struct ikada_raft *raft, const struct ikada_event *event, s
 	election_heard(raft);
 	if (verdict == AGREES) {
 		uint64_t agreed = fresh == 0 ? m->last_index : take(raft, event, fresh, effects);
+		if (effects->append != IKADA_APPEND_NONE)
+			take_configs(raft, event, effects);
 		if (agreed > raft->verified_index)
 			raft->verified_index = agreed;
 		uint64_t commit = m->commit < raft->verified_index ? m->commit : raft->verified_index;

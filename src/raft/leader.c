@@ -6,14 +6,15 @@
  * term that a majority holds durably, and with it all before; never an older one by counting. Its own disk is one among
  * the others: its match is its durable index.
  *
- * It steps down, within the term and keeping its vote, when for an election timeout no majority has answered a message
+ * A leader that no longer votes is not counted, and leaves when the change that removed it is committed (dissertation,
+ * 4.2.2). It steps down, within the term and keeping its vote, when for an election timeout no majority has answered a message
  * *sent* in that time (raw clock: a pause counts), or its own disk has made nothing durable although something waits.
  */
 #include "raft/raft_internal.h"
 
 #include "base/check.h"
 
-static void append(struct ikada_raft *raft, struct ikada_effects *effects, enum ikada_append_kind kind, uint64_t last)
+void leader_append(struct ikada_raft *raft, struct ikada_effects *effects, enum ikada_append_kind kind, uint64_t last)
 {
 	CHECK(effects->append == IKADA_APPEND_NONE);
 	effects->append = kind;
@@ -33,7 +34,7 @@ void leader_start(struct ikada_raft *raft, struct ikada_effects *effects)
 	raft->beat_ns = raft->raw_ns + raft->settings.heartbeat_ns;
 	raft->round++;
 	flow_start(raft);
-	append(raft, effects, IKADA_APPEND_NOOP, raft->lead_index);
+	leader_append(raft, effects, IKADA_APPEND_NOOP, raft->lead_index);
 }
 
 void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects)
@@ -42,9 +43,11 @@ void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, st
 	uint64_t room = held < raft->limits.uncommitted_entries ? raft->limits.uncommitted_entries - held : 0;
 	if (room > RAFT_INDEX_MAX - raft->log.last_index)
 		room = RAFT_INDEX_MAX - raft->log.last_index;
+	if (raft->transfer.id != 0)
+		room = 0;
 	uint64_t accepted = event->count < room ? event->count : room;
 	if (accepted > 0)
-		append(raft, effects, IKADA_APPEND_PROPOSED, raft->log.last_index + accepted);
+		leader_append(raft, effects, IKADA_APPEND_PROPOSED, raft->log.last_index + accepted);
 	if (accepted < event->count) {
 		effects->refused_proposals =
 			(struct ikada_id_range){event->first_id + accepted, event->count - accepted};
@@ -80,6 +83,7 @@ void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
 	if (m->sent_ns > peer->heard_ns)
 		peer->heard_ns = m->sent_ns;
 	flow_replied(raft, slot, m);
+	change_replied(raft, slot);
 	advance_commit(raft);
 }
 
@@ -103,16 +107,49 @@ void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects)
 		election_follow(raft, effects, raft->term, 0, 0);
 		return;
 	}
+	transfer_tick(raft, effects);
 	if (raft->raw_ns >= raft->beat_ns) {
 		raft->beat_ns = raft->raw_ns + raft->settings.heartbeat_ns;
+		raft->transfer.told = false;
 		flow_beat(raft);
 	}
 }
 
 uint64_t leader_deadline(const struct ikada_raft *raft)
 {
+	if (change_due(raft))
+		return raft->raw_ns;
 	if (raft->member_count == 1)
 		return UINT64_MAX;
-	uint64_t silent = quorum_heard_ns(raft) + raft->settings.election_max_ns;
-	return silent < raft->beat_ns ? silent : raft->beat_ns;
+	uint64_t deadline = quorum_heard_ns(raft) + raft->settings.election_max_ns;
+	if (raft->beat_ns < deadline)
+		deadline = raft->beat_ns;
+	if (raft->transfer.id != 0 && raft->transfer.deadline_ns < deadline)
+		deadline = raft->transfer.deadline_ns;
+	return deadline;
+}
+
+/* The change that removed this leader is committed: it tells everybody, and goes. */
+static void leave(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	flow_owe(raft);
+	flow_send(raft, effects);
+	transfer_leave(raft, effects);
+	election_follow(raft, effects, raft->term, 0, 0);
+}
+
+void leader_finish(struct ikada_raft *raft, struct ikada_effects *effects)
+{
+	if (effects->append == IKADA_APPEND_NONE && change_due(raft))
+		change_go_on(raft, effects);
+	if (raft->config.index <= raft->commit && !members_votes(raft)) {
+		leave(raft, effects);
+		return;
+	}
+	if (raft->config.index <= raft->commit && raft->member_count > raft->config.count)
+		flow_owe(raft); /* The last that those who have gone hear. */
+	reads_settle(raft, effects);
+	flow_send(raft, effects);
+	if (raft->transfer.id != 0)
+		transfer_go_on(raft, effects);
 }

@@ -3,7 +3,8 @@
  *
  * The last configuration in the log is in force, committed or not. Its members have slots in a table, in their order;
  * behind them, until it is committed, come those that only the configuration before it has, who are to learn that they
- * have gone. Sets are masks of slots. When the table is arranged anew, what a leader knows of a peer moves with it.
+ * have gone. A cut of the log brings the one before back into force; two are enough, for a configuration is appended
+ * only when the one before it is committed. Sets are masks of slots. When the table is arranged anew, what a leader knows of a peer moves with it.
  */
 #include "raft/raft_internal.h"
 
@@ -11,7 +12,7 @@
 
 #include <string.h>
 
-static bool joint(const struct ikada_config *config)
+bool members_joint(const struct ikada_config *config)
 {
 	for (uint32_t i = 0; i < config->count; i++)
 		if (config->members[i].standing >= IKADA_INCOMING)
@@ -22,7 +23,7 @@ static bool joint(const struct ikada_config *config)
 /* The places in the configuration of those who vote: [0] in the old one, or the only one; [1] in the new one. */
 static void find_voters(const struct ikada_config *config, uint32_t voters[2])
 {
-	bool two = joint(config);
+	bool two = members_joint(config);
 	voters[0] = voters[1] = 0;
 	for (uint32_t i = 0; i < config->count; i++) {
 		enum ikada_standing standing = config->members[i].standing;
@@ -39,7 +40,7 @@ bool ikada_config_valid(const struct ikada_config *config)
 		return config->index == 0 && config->max_id == 0;
 	if (config->count > IKADA_MEMBERS_MAX)
 		return false;
-	bool two = joint(config);
+	bool two = members_joint(config);
 	for (uint32_t i = 0; i < config->count; i++) {
 		const struct ikada_member *member = &config->members[i];
 		if (member->id == 0 || member->id > config->max_id || member->standing > IKADA_OUTGOING)
@@ -104,8 +105,11 @@ void members_arrange(struct ikada_raft *raft)
 			continue;
 		while (windows >> window & 1)
 			window++;
-		peers[slot] = (struct peer){.next_index = raft->log.last_index + 1, .window = window++};
-		peers[slot].owed = slot < count;
+		peers[slot] = (struct peer){.next_index = raft->log.last_index + 1,
+					    .window = window++,
+					    .owed = slot < count,
+					    .catch_index = raft->log.last_index,
+					    .catch_ns = raft->raw_ns};
 	}
 	memcpy(raft->members, members, sizeof members);
 	memcpy(raft->peers, peers, sizeof peers);
@@ -113,6 +117,39 @@ void members_arrange(struct ikada_raft *raft)
 	raft->self = members_slot(raft, raft->settings.self, raft->settings.incarnation);
 	raft->votes = 0;
 	find_voters(&raft->config, raft->voters);
+}
+
+void members_adopt(struct ikada_raft *raft, const struct ikada_config *config)
+{
+	CHECK(ikada_config_valid(config));
+	CHECK_OP(config->index, >, raft->config.index);
+	raft->config_before = raft->config;
+	raft->config = *config;
+	members_arrange(raft);
+}
+
+void members_cut(struct ikada_raft *raft, uint64_t first)
+{
+	if (raft->config.index < first)
+		return;
+	CHECK_OP(raft->config_before.index, <, first);
+	raft->config = raft->config_before;
+	members_arrange(raft);
+}
+
+bool members_may_lead(const struct ikada_raft *raft)
+{
+	if (raft->halted)
+		return false;
+	if (members_votes(raft) || raft->config.index <= raft->commit)
+		return members_votes(raft);
+	uint32_t voters[2];
+	find_voters(&raft->config_before, voters);
+	for (uint32_t i = 0; i < raft->config_before.count; i++)
+		if (((voters[0] | voters[1]) >> i & 1) && raft->config_before.members[i].id == raft->settings.self &&
+		    raft->config_before.members[i].incarnation == raft->settings.incarnation)
+			return true;
+	return false;
 }
 
 bool members_agree(const struct ikada_raft *raft, uint32_t agreeing)

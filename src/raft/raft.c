@@ -141,6 +141,7 @@ struct ikada_raft *ikada_raft_init(void *memory, const struct ikada_limits *limi
 	CHECK(ikada_config_valid(&boot->config) && ikada_config_valid(&boot->config_before));
 	CHECK_OP(boot->config.index, <=, boot->last_index);
 	CHECK_OP(boot->config_before.index, <=, boot->config.index);
+	CHECK(boot->config.index <= boot->commit || boot->config_before.index < boot->config.index);
 	memset(memory, 0, ikada_raft_size(limits));
 	raft->limits = *limits;
 	raft->settings = *settings;
@@ -212,7 +213,7 @@ static bool sane(const struct ikada_raft *raft, const struct ikada_event *event)
 	case IKADA_VOTE_REPLY:
 		return true;
 	case IKADA_TIMEOUT_NOW:
-		return false;
+		return true;
 	}
 	return false;
 }
@@ -252,9 +253,11 @@ static void receive(struct ikada_raft *raft, const struct ikada_event *event, st
 		else
 			snapshot_chunk(raft, m, effects);
 		return;
+	case IKADA_TIMEOUT_NOW:
+		election_timeout_now(raft, m, effects);
+		return;
 	case IKADA_VOTE_REPLY:
 	case IKADA_APPEND_REPLY:
-	case IKADA_TIMEOUT_NOW:
 		break;
 	}
 	/* Who has gone disturbs nobody. */
@@ -365,19 +368,19 @@ void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, s
 		snapshot_install(raft, event, effects);
 		break;
 	case IKADA_CHANGE:
-		effects->refused_changes = (struct ikada_id_range){event->first_id, 1};
-		effects->refused_changes_why = IKADA_REFUSED_BUSY;
+		change_ask(raft, event, effects);
 		break;
 	case IKADA_TRANSFER:
-		effects->transfer_ended = true;
+		transfer_ask(raft, event, effects);
 		break;
 	case IKADA_HALT:
+		election_halt(raft, event->on, effects);
 		break;
 	}
-	if (raft->role == IKADA_LEADER) {
-		reads_settle(raft, effects);
-		flow_send(raft, effects);
-	}
+	if (raft->role == IKADA_LEADER)
+		leader_finish(raft, effects);
+	if (raft->config.index <= raft->commit && raft->member_count > raft->config.count)
+		members_arrange(raft);
 	finish(raft, effects);
 	effects->config_changed = config != raft->config.index;
 	effects->role_changed = role != raft->role || term != raft->term || leader != raft->leader;
@@ -420,6 +423,8 @@ void ikada_raft_status(const struct ikada_raft *raft, struct ikada_raft_status *
 	status->last_term = raft_log_last_term(&raft->log);
 	status->durable_index = raft->log.durable_index;
 	status->config = raft->config;
+	status->halted = raft->halted;
+	status->transfer_to = raft->transfer.id;
 	for (uint32_t slot = 0; raft->role == IKADA_LEADER && slot < raft->member_count; slot++) {
 		const struct peer *peer = &raft->peers[slot];
 		if (slot == raft->self)
@@ -431,6 +436,7 @@ void ikada_raft_status(const struct ikada_raft *raft, struct ikada_raft_status *
 		status->peers[at].next_index = peer->next_index;
 		status->peers[at].heard_ns = peer->heard_ns;
 		status->peers[at].probing = peer->state == PEER_PROBE;
+		status->peers[at].caught_up = peer->caught_up;
 		status->peers[at].snapshot = peer->state == PEER_SNAPSHOT;
 	}
 }

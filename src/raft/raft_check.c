@@ -106,6 +106,22 @@ static const char *check_log(const struct raft_log *log, const struct ikada_raft
 	return NULL;
 }
 
+static bool votes_in(const struct ikada_config *config, const struct ikada_raft *raft)
+{
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].id == raft->settings.self &&
+		    config->members[i].incarnation == raft->settings.incarnation)
+			return config->members[i].standing != IKADA_LEARNER &&
+			       config->members[i].standing != IKADA_JOINING;
+	return false;
+}
+
+static bool may_lead(const struct ikada_raft *raft)
+{
+	return votes_in(&raft->config, raft) ||
+	       (raft->config.index > raft->commit && votes_in(&raft->config_before, raft));
+}
+
 static const char *check_role(const struct ikada_raft *raft)
 {
 	RULE(raft->term > 0 || (raft->vote == 0 && raft->leader == 0), "term 0 has no votes and no leader");
@@ -114,19 +130,26 @@ static const char *check_role(const struct ikada_raft *raft)
 		RULE(raft->leader == raft->settings.self, "a leader knows itself as the leader");
 		RULE(raft->vote == raft->settings.self, "a leader voted for itself");
 		RULE(raft->hard_ticket <= raft->durable_ticket, "a leader's own vote is durable");
-		RULE(raft_log_term(&raft->log, raft->lead_index) == raft->term, "a leader's term opens with an entry");
+		RULE(raft->lead_index <= raft->log.base_index ||
+			     raft_log_term(&raft->log, raft->lead_index) == raft->term,
+		     "a leader's term opens with an entry");
+		RULE(!raft->halted, "who is halted does not lead");
+		RULE(may_lead(raft), "who no longer votes leads until that is committed");
 		return NULL;
 	case IKADA_CANDIDATE:
+		RULE(may_lead(raft), "who campaigns votes, or did before a change that is not committed");
 		RULE(raft->vote == raft->settings.self, "a candidate voted for itself");
 		RULE(raft->leader == 0, "a candidate knows no leader");
 		break;
 	case IKADA_PRECANDIDATE:
+		RULE(may_lead(raft), "who campaigns votes, or did before a change that is not committed");
 		RULE(raft->leader == 0, "a precandidate knows no leader");
 		break;
 	case IKADA_FOLLOWER:
 		RULE(raft->leader != raft->settings.self, "a follower does not follow itself");
 		break;
 	}
+	RULE(raft->transfer.id == 0, "only a leader hands leadership on");
 	RULE(raft->reads.pending == 0 && raft->reads.round_count == 0, "only a leader keeps reads");
 	RULE(raft->verified_index <= raft->log.last_index, "what is verified is in the log");
 	return NULL;
@@ -205,6 +228,95 @@ static const char *check_hard(const struct change *c)
 		RULE(received(c, IKADA_VOTE) && c->in->from == a->vote &&
 			     c->in->from_incarnation == a->vote_incarnation,
 		     "a vote is given to who asks");
+	return NULL;
+}
+
+/* ---- The members ---- */
+
+/* Whether those who vote in `a`, on its new side if it has two, are those who vote in `b`, on its old side. */
+static bool same_voters(const struct ikada_config *a, const struct ikada_config *b)
+{
+	bool a_joint = is_joint(a);
+	uint32_t found = 0;
+	uint32_t wanted = 0;
+	for (uint32_t i = 0; i < a->count; i++) {
+		enum ikada_standing standing = a->members[i].standing;
+		if (standing != IKADA_VOTER && standing != (a_joint ? IKADA_INCOMING : IKADA_LEAVING))
+			continue;
+		wanted++;
+		for (uint32_t j = 0; j < b->count; j++) {
+			standing = b->members[j].standing;
+			found += b->members[j].id == a->members[i].id &&
+				 b->members[j].incarnation == a->members[i].incarnation &&
+				 (standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING);
+		}
+	}
+	for (uint32_t j = 0; j < b->count; j++) {
+		enum ikada_standing standing = b->members[j].standing;
+		wanted += standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING;
+	}
+	return 2 * found == wanted;
+}
+
+static const char *check_new_ids(const struct ikada_config *b, const struct ikada_config *a)
+{
+	RULE(a->max_id >= b->max_id, "the highest id ever used never falls");
+	for (uint32_t i = 0; i < a->count; i++) {
+		bool known = a->members[i].id > b->max_id;
+		for (uint32_t j = 0; j < b->count; j++)
+			known |= b->members[j].id == a->members[i].id;
+		RULE(known, "an id that has gone does not come back");
+	}
+	return NULL;
+}
+
+/* A configuration of this leader's own making. */
+static const char *check_appended_config(const struct change *c)
+{
+	const struct ikada_raft *a = c->after;
+	const struct ikada_config *was = &c->before->config;
+	const struct ikada_config *is = &a->config;
+	const struct ikada_config *told = &c->effects->config;
+	bool same = told->index == is->index && told->max_id == is->max_id && told->count == is->count;
+	for (uint32_t i = 0; same && i < is->count; i++)
+		same = told->members[i].id == is->members[i].id &&
+		       told->members[i].incarnation == is->members[i].incarnation &&
+		       told->members[i].standing == is->members[i].standing;
+	RULE(same && is->index == c->effects->append_first, "a configuration is in force when it is appended");
+	RULE(a->config_before.index == was->index, "the configuration before is kept");
+	RULE(was->index <= a->commit, "a configuration follows one that is committed");
+	RULE(a->commit >= a->lead_index && raft_log_term(&a->log, a->commit) == a->term,
+	     "no configuration comes before an entry of the own term is committed");
+	RULE(!is_joint(was) || !is_joint(is), "after a joint configuration comes the final one");
+	RULE(same_voters(was, is), "who decides on one side of a configuration decides on a side of the next");
+	return check_new_ids(was, is);
+}
+
+static const char *check_config(const struct change *c)
+{
+	const struct ikada_raft *b = c->before;
+	const struct ikada_raft *a = c->after;
+	const struct ikada_effects *e = c->effects;
+	if (e->append == IKADA_APPEND_CONFIG)
+		return check_appended_config(c);
+	if (e->installed) {
+		bool stays = e->kept && b->config.index > a->log.base_index;
+		RULE(a->config.index == (stays ? b->config.index : c->event->config->index),
+		     "a snapshot brings its configuration, unless a later one stands in the log");
+		return NULL;
+	}
+	const struct ikada_config *last = &b->config;
+	if (e->append == IKADA_APPEND_RECEIVED) {
+		if (last->index >= e->append_first)
+			last = &b->config_before;
+		for (uint32_t i = 0; i < c->event->config_count; i++) {
+			const struct ikada_config *one = &c->event->configs[i];
+			if (one->index >= e->append_first && one->index <= e->append_last)
+				last = one;
+		}
+	}
+	RULE(a->config.index == last->index && a->config.count == last->count,
+	     "the last configuration in the log is in force");
 	return NULL;
 }
 
@@ -295,9 +407,12 @@ static const char *check_append(const struct change *c)
 	if (e->append == IKADA_APPEND_NOOP)
 		RULE(c->before->role != IKADA_LEADER && e->append_last == e->append_first,
 		     "a term opens with one no-op");
+	else if (e->append == IKADA_APPEND_CONFIG)
+		RULE(c->before->role == IKADA_LEADER && e->append_last == e->append_first,
+		     "a configuration is one entry");
 	else
-		RULE(c->event->kind == IKADA_PROPOSE && c->before->role == IKADA_LEADER,
-		     "what is proposed is appended");
+		RULE(c->event->kind == IKADA_PROPOSE && c->before->role == IKADA_LEADER && c->before->transfer.id == 0,
+		     "what is proposed is appended, unless leadership is handed on");
 	return NULL;
 }
 
@@ -346,8 +461,14 @@ static const char *check_role_change(const struct change *c)
 	}
 	if (a->role == IKADA_CANDIDATE && b->term != a->term) {
 		RULE(a->term == b->term + 1, "a candidate moves one term ahead");
-		RULE(b->role == IKADA_PRECANDIDATE || majority(a, self_set(a)), "a candidate was a precandidate");
 		RULE(a->votes == self_set(a), "a candidate starts with its own vote");
+		if (received(c, IKADA_TIMEOUT_NOW)) {
+			RULE(b->role == IKADA_FOLLOWER && b->leader == c->in->from &&
+				     b->leader_incarnation == c->in->from_incarnation && c->in->term == b->term,
+			     "only the leader can ask for a campaign");
+			return NULL;
+		}
+		RULE(b->role == IKADA_PRECANDIDATE || majority(a, self_set(a)), "a candidate was a precandidate");
 		uint32_t asked = b->votes | self_set(a);
 		for (uint32_t slot = 0; slot < a->member_count && received(c, IKADA_PREVOTE_REPLY); slot++)
 			asked |= from_slot(c, slot) ? 1u << slot : 0;
@@ -383,8 +504,19 @@ static bool at_least_as_new(const struct ikada_raft *raft, const struct ikada_me
 static const char *check_request(const struct change *c, const struct ikada_message *m)
 {
 	const struct ikada_raft *a = c->after;
+	/* One that leaves in this step tells the others. */
+	bool leads = c->before->term == a->term && (a->role == IKADA_LEADER || c->before->role == IKADA_LEADER);
+	if (m->kind == IKADA_TIMEOUT_NOW) {
+		uint32_t slot = members_slot(a, m->to, m->to_incarnation);
+		RULE(leads, "only a leader asks for a campaign");
+		RULE(slot < a->config.count && (a->config.members[slot].standing == IKADA_VOTER ||
+						a->config.members[slot].standing == IKADA_INCOMING),
+		     "leadership goes to who votes, and will");
+		RULE(a->peers[slot].match_index == a->log.last_index, "leadership goes to who has all");
+		return NULL;
+	}
 	if (m->kind == IKADA_APPEND) {
-		RULE(a->role == IKADA_LEADER, "only a leader sends entries");
+		RULE(leads, "only a leader sends entries");
 		RULE(m->after <= a->durable_ticket, "what a leader sends may leave at once");
 		RULE(m->prev_index >= a->log.base_index && m->prev_index <= m->last_index &&
 			     m->last_index <= a->log.last_index,
@@ -395,8 +527,9 @@ static const char *check_request(const struct change *c, const struct ikada_mess
 		return NULL;
 	}
 	if (m->kind == IKADA_SNAPSHOT) {
-		RULE(a->role == IKADA_LEADER, "only a leader sends snapshots");
-		RULE(a->peers[members_slot(a, m->to, m->to_incarnation)].state == PEER_SNAPSHOT,
+		RULE(leads, "only a leader sends snapshots");
+		uint32_t slot = members_slot(a, m->to, m->to_incarnation);
+		RULE(slot == IKADA_MEMBERS_MAX || a->peers[slot].state == PEER_SNAPSHOT,
 		     "a snapshot goes to who needs one");
 		RULE(m->last_index == a->log.base_index && m->last_term == a->log.base_term,
 		     "a snapshot reaches the start of the log");
@@ -407,6 +540,8 @@ static const char *check_request(const struct change *c, const struct ikada_mess
 	if (m->kind == IKADA_PREVOTE)
 		RULE(a->role == IKADA_PRECANDIDATE && m->term == a->term + 1, "a precandidate asks for the next term");
 	else
+		RULE(m->transfer == a->asked_to, "a candidate says if the leader wants it");
+	if (m->kind == IKADA_VOTE)
 		RULE(a->role == IKADA_CANDIDATE && a->vote == m->from && a->vote_incarnation == m->from_incarnation,
 		     "a candidate asks for votes");
 	return NULL;
@@ -465,6 +600,8 @@ static const char *check_messages(const struct change *c)
 		if (reply) {
 			RULE(replies++ == 0, "at most one reply a step");
 		} else {
+			if (slot == IKADA_MEMBERS_MAX)
+				slot = members_slot(c->before, m->to, m->to_incarnation); /* It has just gone. */
 			RULE(slot < IKADA_MEMBERS_MAX, "a request goes to a member");
 			uint32_t *set = &seen[m->kind == IKADA_APPEND];
 			RULE((*set >> slot & 1) == 0, "at most one append and one other request to each peer");
@@ -491,7 +628,7 @@ static const char *check_grant(const struct change *c)
 		return NULL;
 	RULE(a->role == IKADA_LEADER, "only a leader grants reads");
 	RULE(e->granted_index <= a->commit, "a read is served from what is committed");
-	RULE(raft_log_term(&a->log, e->granted_index) == a->term, "reads wait for an entry of the leader's term");
+	RULE(e->granted_index >= a->lead_index, "reads wait for an entry of the leader's term");
 	if (majority(a, self_set(a)))
 		return NULL;
 	RULE(e->granted.first_id == queued->first_id, "reads are granted in their order");
@@ -521,6 +658,8 @@ static const char *check_refusals(const struct change *c)
 		RULE(e->refused_proposals.count == 0 || e->refused_proposals.first_id == c->event->first_id + appended,
 		     "a prefix of the proposals is appended");
 	}
+	bool asks = c->event->kind == IKADA_CHANGE;
+	RULE(e->refused_changes.count == (asks && e->append != IKADA_APPEND_CONFIG), "a change is appended or refused");
 	uint64_t queued[2] = {0, 0};
 	const struct ikada_raft *const both[2] = {c->before, c->after};
 	for (uint32_t i = 0; i < 2; i++) {
@@ -565,7 +704,7 @@ const char *raft_check(const struct ikada_raft *before, const struct ikada_raft 
 		.effects = effects,
 	};
 	static const char *(*const changes[])(const struct change *) = {
-		check_hard,	check_append, check_commit,   check_role_change,
+		check_hard,	check_append, check_config,   check_commit, check_role_change,
 		check_messages, check_grant,  check_refusals, check_report,
 	};
 	const char *broken = check_log(&after->log, after);

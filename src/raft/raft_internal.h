@@ -5,7 +5,8 @@
  * a copy of its bytes is a core of its own, which a checker can hold against the next state.
  *
  * Who owns what: raft.c the step, its effects and the durable (term, vote); log.c term runs and durability;
- * members.c the configuration in force, the slots of members, joint majorities; election.c roles other than leader, and
+ * members.c the configuration in force, the slots of members, joint majorities; change.c the steps from one
+ * configuration to another; transfer.c handing leadership on; election.c roles other than leader, and
  * their timers; follower.c what a follower accepts; snapshot.c where the log begins; leader.c a leader's term, its
  * commit index and its reasons to give up; flow.c what is sent to each peer; reads.c linearizable reads; quorum.c
  * majorities of one set.
@@ -44,9 +45,12 @@ struct peer {
 	uint32_t window_start, window_count; /* A ring of struct window_slot, ... */
 	uint32_t window;		     /* ... number so and so. Stays with the peer when its slot changes. */
 	enum peer_state state;
-	bool waiting;	    /* Entries were handed to the driver, which has not yet said how many it sent. */
-	bool owed;	    /* The end of this step sends a message, with or without entries. */
-	bool owed_snapshot; /* The end of this step asks the driver for a snapshot, again or anew. */
+	bool waiting;	      /* Entries were handed to the driver, which has not yet said how many it sent. */
+	bool owed;	      /* The end of this step sends a message, with or without entries. */
+	bool owed_snapshot;   /* The end of this step asks the driver for a snapshot, again or anew. */
+	bool caught_up;	      /* JOINING: a round of catching up was short enough. */
+	uint64_t catch_index; /* The round under way ends when it has this entry, ... */
+	uint64_t catch_ns;    /* ... and began at this time, raw. */
 };
 
 /* A message with entries that was sent and not yet answered. */
@@ -67,6 +71,13 @@ struct reads {
 	uint64_t pending;  /* Reads that wait for a round. */
 	uint32_t start, round_count;
 	struct read_round rounds[READ_ROUNDS]; /* A ring. */
+};
+
+/* Leadership is to go to this member. */
+struct transfer {
+	uint64_t id, incarnation; /* 0: to nobody. */
+	uint64_t deadline_ns;	  /* Raw. */
+	bool told;		  /* Since the last heartbeat. */
 };
 
 struct member {
@@ -95,6 +106,7 @@ struct ikada_raft {
 	uint64_t commit;
 
 	enum ikada_role role;
+	bool halted;
 	bool leader_lost; /* A follower's connection from its leader was closed. */
 	uint64_t leader, leader_incarnation;
 
@@ -106,6 +118,7 @@ struct ikada_raft {
 	uint64_t hint_ns;	 /* Awake: when to campaign because the leader's connection was lost. */
 	uint64_t ask_ns;	 /* Awake: when a candidate asks again. */
 	uint32_t votes;		 /* Set of slots that granted, in this (pre-)campaign. */
+	bool asked_to;		 /* The leader itself asked for this campaign. */
 
 	/* Leading. */
 	uint64_t lead_ns;    /* Raw: when this term's leadership began. */
@@ -114,6 +127,7 @@ struct ikada_raft {
 	uint64_t round;	     /* The last one started; goes on from term to term. */
 	struct peer peers[IKADA_MEMBERS_MAX];
 	struct reads reads;
+	struct transfer transfer;
 
 	uint64_t windows_offset; /* From this structure to inflight_messages slots for each member. */
 	struct raft_log log;
@@ -142,6 +156,19 @@ struct ikada_message *raft_message(const struct ikada_raft *raft, struct ikada_e
 uint32_t members_slot(const struct ikada_raft *raft, uint64_t id, uint64_t incarnation);
 /* The table of slots is made anew; what is known of those who stay is kept. */
 void members_arrange(struct ikada_raft *raft);
+void members_adopt(struct ikada_raft *raft, const struct ikada_config *config); /* Its entry was appended. */
+void members_cut(struct ikada_raft *raft, uint64_t first);			/* The log is cut there. */
+bool members_joint(const struct ikada_config *config);
+/* Whether this member may ask to be elected: it votes, or did until a change that is not committed yet. */
+bool members_may_lead(const struct ikada_raft *raft);
+/* What a member, which votes or not, is in the configuration in force. */
+static inline bool members_stays(const struct ikada_raft *raft, uint32_t slot)
+{
+	if (slot >= raft->config.count)
+		return false;
+	enum ikada_standing standing = raft->config.members[slot].standing;
+	return standing == IKADA_VOTER || standing == IKADA_INCOMING;
+}
 /* Decisions of the configuration in force: of both sides, when it is joint. */
 bool members_agree(const struct ikada_raft *raft, uint32_t agreeing);
 uint64_t members_value(const struct ikada_raft *raft, const uint64_t values[IKADA_MEMBERS_MAX]);
@@ -171,6 +198,8 @@ void election_prevote_reply(struct ikada_raft *raft, const struct ikada_message 
 void election_vote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
 void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
 uint64_t election_deadline(const struct ikada_raft *raft); /* Awake. */
+void election_timeout_now(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
+void election_halt(struct ikada_raft *raft, bool on, struct ikada_effects *effects);
 
 /* ---- follower.c ---- */
 
@@ -191,6 +220,9 @@ void snapshot_chunk(struct ikada_raft *raft, const struct ikada_message *m, stru
 /* ---- leader.c ---- */
 
 void leader_start(struct ikada_raft *raft, struct ikada_effects *effects);
+void leader_append(struct ikada_raft *raft, struct ikada_effects *effects, enum ikada_append_kind kind, uint64_t last);
+/* What the end of a leader's step owes. */
+void leader_finish(struct ikada_raft *raft, struct ikada_effects *effects);
 void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects);
 void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
 void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m);
@@ -208,6 +240,23 @@ void flow_compacted(struct ikada_raft *raft);
 void flow_snapshot_ended(struct ikada_raft *raft, uint32_t slot, uint64_t last_index);
 void flow_beat(struct ikada_raft *raft);				/* What was lost is sent again. */
 void flow_send(struct ikada_raft *raft, struct ikada_effects *effects); /* At the end of each step of a leader. */
+
+/* ---- change.c ---- */
+
+void change_ask(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
+void change_replied(struct ikada_raft *raft, uint32_t slot); /* Of a leader: an acknowledgement has come. */
+/* Whether the next configuration of a change that is under way wants to be appended. */
+bool change_due(const struct ikada_raft *raft);
+void change_go_on(struct ikada_raft *raft, struct ikada_effects *effects);
+
+/* ---- transfer.c ---- */
+
+void transfer_ask(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
+void transfer_tick(struct ikada_raft *raft, struct ikada_effects *effects);
+/* Tells the one that is to lead, when it is ready. */
+void transfer_go_on(struct ikada_raft *raft, struct ikada_effects *effects);
+/* This leader leaves: tells somebody who could lead, if there is one. */
+void transfer_leave(struct ikada_raft *raft, struct ikada_effects *effects);
 
 /* ---- reads.c ---- */
 

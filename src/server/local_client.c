@@ -92,17 +92,21 @@ static void id_run(struct conn *conn, const struct request *request, struct buf 
 	resp_put_integer(reply, (int64_t)conn->id);
 }
 
-/* One line in the manner of Redis, with the fields that mean something here. */
+/* One line in the manner of Redis, with the fields that mean something here or that clients insist on. */
 static void put_line(const struct conn *conn, struct buf *out)
 {
 	const struct server *server = conn->server;
 	const struct env_ops *ops = server->env->ops;
 	uint64_t now_ns = ops->raw_ns(server->env);
+	size_t output = ops->stream_pending(conn->stream);
+	size_t used = buf_size(&conn->in);
 	buf_printf(out, "id=%" PRIu64 " laddr=%s name=%s age=%" PRIu64 " idle=%" PRIu64, conn->id, server->listen,
 		   conn->name == NULL ? "" : conn->name, (now_ns - conn->opened_ns) / NS_PER_S,
 		   (now_ns - conn->heard_ns) / NS_PER_S);
-	buf_printf(out, " flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu omem=%zu user=default resp=%d\n",
-		   buf_size(&conn->in), ops->stream_pending(conn->stream), (int)conn->protocol);
+	buf_printf(out,
+		   " flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu qbuf-free=%zu argv-mem=0 obl=0 oll=0 omem=%zu"
+		   " tot-mem=%zu user=default resp=%d\n",
+		   used, conn->in.room - used, output, conn->in.room + conn->reads.room + output, (int)conn->protocol);
 }
 
 static void put_lines(struct conn *conn, struct buf *lines, struct buf *reply)

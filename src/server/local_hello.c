@@ -1,4 +1,4 @@
-/* HELLO and AUTH: which protocol is spoken, and by whom. There are no users yet but `default`, who needs no password. */
+/* HELLO and AUTH: which protocol is spoken, and by whom. The only user is `default`, who needs no password. */
 #include "server/local.h"
 
 static bool may_enter(struct slice user, struct buf *reply)

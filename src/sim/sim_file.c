@@ -393,25 +393,19 @@ static void submit(struct disk_io io, uint64_t takes)
 
 void sim_file_write_sync(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io)
 {
-	submit((struct disk_io){.kind = IO_WRITE_SYNC,
-				.file = file,
-				.bytes = bytes,
-				.size = size,
-				.offset = offset,
-				.io = io},
-	       sync_time(file->host));
+	submit(
+		(struct disk_io){
+			.kind = IO_WRITE_SYNC, .file = file, .bytes = bytes, .size = size, .offset = offset, .io = io},
+		sync_time(file->host));
 }
 
 void sim_file_write_async(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io)
 {
 	struct sim_host *host = file->host;
-	submit((struct disk_io){.kind = IO_WRITE,
-				.file = file,
-				.bytes = bytes,
-				.size = size,
-				.offset = offset,
-				.io = io},
-	       rng_range(&host->rng_disk, host->settings.sync_min_ns / 4, host->settings.sync_typical_ns));
+	submit(
+		(struct disk_io){
+			.kind = IO_WRITE, .file = file, .bytes = bytes, .size = size, .offset = offset, .io = io},
+		rng_range(&host->rng_disk, host->settings.sync_min_ns / 4, host->settings.sync_typical_ns));
 }
 
 void sim_file_sync_async(struct env_file *file, struct env_io *io)

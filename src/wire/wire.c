@@ -74,50 +74,6 @@ static void add_u32(struct buf *out, uint32_t v)
 	buf_add(out, bytes, sizeof bytes);
 }
 
-void wire_put_config(struct buf *out, const struct ikada_config *config)
-{
-	add_u32(out, 1);
-	add_u32(out, config->count);
-	for (uint32_t i = 0; i < config->count; i++) {
-		wire_add_u64(out, config->members[i].id);
-		wire_add_u64(out, config->members[i].incarnation);
-	}
-}
-
-bool wire_get_config(const uint8_t *bytes, size_t size, struct ikada_config *config)
-{
-	struct reader r = reader_over(bytes, size);
-	memset(config, 0, sizeof *config);
-	uint32_t version = read_u32(&r);
-	uint32_t count = read_u32(&r);
-	if (r.failed || version != 1 || count == 0 || count > IKADA_MEMBERS_MAX || reader_left(&r) != count * 16u)
-		return false;
-	config->count = count;
-	for (uint32_t i = 0; i < count; i++) {
-		config->members[i].id = read_u64(&r);
-		config->members[i].incarnation = read_u64(&r);
-		config->max_id = config->members[i].id;
-		if (config->members[i].id <= (i == 0 ? 0 : config->members[i - 1].id))
-			return false;
-	}
-	return true;
-}
-
-uint64_t wire_cluster_id(const struct ikada_config *config)
-{
-	uint64_t hash = 0x696b616461u; /* "ikada" */
-	for (uint32_t i = 0; i < config->count; i++) {
-		const uint64_t words[2] = {config->members[i].id, config->members[i].incarnation};
-		for (int j = 0; j < 2; j++) { /* The finalizer of MurmurHash3. */
-			hash ^= words[j];
-			hash = (hash ^ (hash >> 33)) * 0xff51afd7ed558ccdu;
-			hash = (hash ^ (hash >> 33)) * 0xc4ceb9fe1a85ec53u;
-			hash ^= hash >> 33;
-		}
-	}
-	return hash == 0 ? 1 : hash;
-}
-
 void wire_put_hello(struct buf *out, enum wire_type type, uint64_t cluster_id, const struct wire_hello *hello)
 {
 	size_t at = wire_begin(out, type, cluster_id);
@@ -125,11 +81,7 @@ void wire_put_hello(struct buf *out, enum wire_type type, uint64_t cluster_id, c
 	wire_add_u64(out, hello->from);
 	wire_add_u64(out, hello->incarnation);
 	wire_add_u64(out, hello->boot);
-	size_t length = strlen(hello->client_address);
-	uint8_t size[2];
-	put_le16(size, (uint16_t)length);
-	buf_add(out, size, sizeof size);
-	buf_add(out, hello->client_address, length);
+	wire_add_text(out, hello->client_address);
 	if (cluster_id != 0)
 		wire_put_config(out, &hello->config);
 	wire_end(out, at);
@@ -143,15 +95,8 @@ bool wire_get_hello(const struct wire_frame *frame, struct wire_hello *hello)
 	hello->from = read_u64(&r);
 	hello->incarnation = read_u64(&r);
 	hello->boot = read_u64(&r);
-	uint16_t length = read_u16(&r);
-	const uint8_t *address = read_bytes(&r, length);
-	if (r.failed || length > WIRE_ADDRESS_BYTES)
+	if (!wire_read_text(&r, hello->client_address))
 		return false;
-	for (uint16_t i = 0; i < length; i++) {
-		if (address[i] <= ' ' || address[i] > '~')
-			return false;
-		hello->client_address[i] = (char)address[i];
-	}
 	if (frame->cluster_id == 0)
 		return reader_left(&r) == 0;
 	return wire_get_config(r.at, reader_left(&r), &hello->config) &&

@@ -15,8 +15,9 @@
  * HELLO and WELCOME: to, from, incarnation, boot (8 each); size of the client address (2), the address; then, if the
  *	cluster id is not 0, the first configuration as wire_put_config writes it.
  * REFUSE: a sentence.   PING: nothing.
- * RAFT: kind (1), granted (1), rejected (1), transfer (1), zeros (4), then from, to, term, round, sent_ns, prev_index, prev_term,
- *	last_index, last_term, commit, match_index, verified_index, conflict_index, conflict_term (8 each); entries.
+ * RAFT: kind (1), granted (1), rejected (1), transfer (1), zeros (4), then from, to, term, round, sent_ns, prev_index,
+ *	prev_term, last_index, last_term, commit, match_index, verified_index, conflict_index, conflict_term (8 each);
+ *	entries.
  * FORWARD: number, term (8 each), read (1), zeros (3), tag (4), the request's bytes.
  * FORWARD_REPLY: number (8), outcome (1), zeros (7), the reply's bytes.
  * SNAPSHOT_CHUNK: the sender's term, the snapshot's index and its term, bytes of the file, offset (8 each), mend (1),
@@ -83,9 +84,20 @@ struct wire_hello {
 	struct ikada_config config; /* With a cluster id only. */
 };
 
-/* Configurations as bytes: version (4), count (4), then id and incarnation of each member (8 each). */
+/*
+ * Configurations as bytes: version (4), count (4), index, highest id ever used (8 each), then of each member its id,
+ * incarnation and standing (8 each). What comes out has its members in order and standings that are known; ask
+ * ikada_config_valid for the rest.
+ */
 void wire_put_config(struct buf *out, const struct ikada_config *config);
 bool wire_get_config(const uint8_t *bytes, size_t size, struct ikada_config *config);
+/* The same with an address for each member: the configuration, then the size of each address (2) and the address. */
+struct wire_members {
+	struct ikada_config config;
+	char addresses[IKADA_MEMBERS_MAX][WIRE_ADDRESS_BYTES + 1];
+};
+void wire_put_members(struct buf *out, const struct wire_members *members);
+bool wire_get_members(const uint8_t *bytes, size_t size, struct wire_members *members);
 /* What identifies a cluster: a hash of its first configuration, never 0. */
 uint64_t wire_cluster_id(const struct ikada_config *config);
 

@@ -11,5 +11,8 @@
 size_t wire_begin(struct buf *out, enum wire_type type, uint64_t cluster_id);
 void wire_end(struct buf *out, size_t at);
 void wire_add_u64(struct buf *out, uint64_t v);
+/* Printable text without spaces, of at most WIRE_ADDRESS_BYTES: its size (2), then the text. */
+void wire_add_text(struct buf *out, const char *text);
+bool wire_read_text(struct reader *r, char text[WIRE_ADDRESS_BYTES + 1]);
 
 #endif

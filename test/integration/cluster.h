@@ -56,8 +56,8 @@ __attribute__((format(printf, 3, 4))) char *node_ask(const struct cluster_node *
 long long node_info(const struct cluster_node *node, const char *field);
 
 /*
- * Another program, run to its end: what it printed on both outputs, and its status as of waitpid. The line is split into
- * words at its spaces; no shell reads it.
+ * Another program, run to its end: what it printed on both outputs, and its status as of waitpid. The line is split
+ * into words at its spaces; no shell reads it.
  */
 __attribute__((format(printf, 3, 4))) char *run_program(int *status, unsigned limit_s, const char *format, ...);
 /* What a file holds, with a zero behind it. */

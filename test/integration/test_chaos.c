@@ -1,6 +1,6 @@
 /*
- * Real processes that die and stop under load. What was acknowledged is there, once, and reads are never stale. How long
- * the cluster takes to go on is told, not judged: only 30 s without a write fail.
+ * Real processes that die and stop under load. What was acknowledged is there, once, and reads are never stale. How
+ * long the cluster takes to go on is told, not judged: only 30 s without a write fail.
  */
 #include "cluster.h"
 #include "load.h"

@@ -78,6 +78,30 @@ static inline void file_write_sync(struct file *f)
 	f->durable_size = at + size > f->durable_size ? at + size : f->durable_size;
 }
 
+/* Written when it is done, and still not durable. */
+static inline void file_write_async(struct file *f)
+{
+	uint64_t size = rng_between(&f->side->w->rng, 1, 4) * SECTOR;
+	uint64_t at = rng_below(&f->side->w->rng, FILE_SECTORS - 4) * SECTOR;
+	fill(f, f->bytes, size);
+	f->io.done = io_done;
+	f->side->in_call = true;
+	f->side->ops->write_async(f->file, f->bytes, size, at, &f->io);
+	f->side->in_call = false;
+	memcpy((uint8_t *)f->now + at, f->bytes, size);
+	f->size = at + size > f->size ? at + size : f->size;
+}
+
+static inline void file_sync_async(struct file *f)
+{
+	f->io.done = io_done;
+	f->side->in_call = true;
+	f->side->ops->sync_async(f->file, &f->io);
+	f->side->in_call = false;
+	memcpy(f->durable, f->now, sizeof f->now);
+	f->durable_size = f->size;
+}
+
 static inline void with_file(struct file *f, void (*fn)(struct file *f))
 {
 	assert_true(sim_host_run(f->side->host, (void (*)(void *))(void *)fn, f));

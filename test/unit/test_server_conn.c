@@ -1,6 +1,6 @@
 /*
- * A client's connection: what is asked of the node when, in which order replies leave, what is bounded, and what is left
- * when somebody goes.
+ * A client's connection: what is asked of the node when, in which order replies leave, what is bounded, and what is
+ * left when somebody goes.
  */
 #include "unit/server_world.h"
 

@@ -34,12 +34,14 @@ static void test_crash_keeps_what_was_synced(void **state)
 		f->side = &w->a;
 		with_file(f, file_create);
 		for (uint64_t n = rng_between(&w->rng, 1, 20); n > 0; n--) {
-			uint64_t choice = rng_below(&w->rng, 8);
+			uint64_t choice = rng_below(&w->rng, 10);
 			if (choice == 0) {
 				with_file(f, file_sync);
-			} else if (choice == 1) {
+			} else if (choice <= 3) {
 				int done = f->done;
-				with_file(f, file_write_sync);
+				with_file(f, choice == 1   ? file_write_sync
+					     : choice == 2 ? file_write_async
+							   : file_sync_async);
 				assert_int_equal(f->done, done);
 				run_for(w, 10 * MS);
 				assert_int_equal(f->done, done + 1);
@@ -113,6 +115,37 @@ static void test_crash_in_flight(void **state)
 			check_sectors(f, &lost, &kept);
 		run_for(w, 1 * S);
 		assert_int_equal(f->done, 1);
+		free(f);
+		world_free(w);
+	}
+	assert_true(lost > 10 && kept > 10);
+}
+
+/* A write in flight is written to some length; a sync in flight has synced nothing. */
+static void test_crash_in_flight_of_two_steps(void **state)
+{
+	(void)state;
+	int lost = 0, kept = 0;
+	for (uint64_t seed = 1; seed <= 5 * SEEDS; seed++) {
+		struct world *w = world_new(seed);
+		struct file *f = calloc(1, sizeof *f);
+		f->side = &w->a;
+		with_file(f, file_create);
+		with_file(f, file_fill);
+		with_file(f, file_write_async);
+		if (seed % 2 == 0) {
+			run_for(w, 10 * MS);
+			assert_int_equal(f->done, 1);
+			uint8_t old[FILE_SECTORS][SECTOR];
+			memcpy(old, f->durable, sizeof old);
+			with_file(f, file_sync_async);
+			memcpy(f->durable, old, sizeof old);
+		}
+		int done = f->done;
+		sim_host_crash(w->a.host, seed % 3 == 0 ? SIM_KILL : SIM_POWER);
+		check_sectors(f, &lost, &kept);
+		run_for(w, 1 * S);
+		assert_int_equal(f->done, done);
 		free(f);
 		world_free(w);
 	}
@@ -289,6 +322,62 @@ static void fails_once(struct file *f)
 	ops->write_sync(f->file, f->bytes, 4, 2000, &f->io);
 }
 
+static void fails_to_write(struct file *f)
+{
+	sim_disk_fail_next(f->side->host);
+	file_write_async(f);
+}
+
+static void fails_to_sync(struct file *f)
+{
+	sim_disk_fail_next(f->side->host);
+	file_sync_async(f);
+}
+
+static void closes(struct file *f)
+{
+	file_write_async(f);
+	f->side->ops->close(f->file);
+}
+
+static void test_errors_of_two_steps(void **state)
+{
+	(void)state;
+	struct world *w = world_new(27);
+	struct file *f = calloc(1, sizeof *f);
+	f->side = &w->a;
+	sim_host_settings(w->a.host)->crash_all_kept_ppm = 1000000;
+	sim_host_settings(w->a.host)->crash_all_lost_ppm = 0;
+	with_file(f, file_create);
+	with_file(f, fails_to_write);
+	run_for(w, 10 * MS);
+	assert_int_equal(f->done, 1);
+	assert_int_equal(f->status, -EIO);
+	sim_disk_set_limit(w->a.host, 0);
+	with_file(f, file_write_async);
+	run_for(w, 10 * MS);
+	assert_int_equal(f->done, 2);
+	assert_int_equal(f->status, -ENOSPC);
+	sim_disk_set_limit(w->a.host, UINT64_MAX);
+	with_file(f, file_write_async);
+	run_for(w, 10 * MS);
+	with_file(f, fails_to_sync);
+	run_for(w, 10 * MS);
+	assert_int_equal(f->done, 4);
+	assert_int_equal(f->status, -EIO);
+	with_file(f, file_sync_async);
+	run_for(w, 10 * MS);
+	assert_int_equal(f->status, 0); /* It says. */
+	with_file(f, closes);
+	run_for(w, 10 * MS);
+	assert_int_equal(f->done, 5);
+	uint64_t lost = sim_counters(w->sim)->sectors_lost;
+	sim_host_crash(w->a.host, SIM_POWER);
+	assert_true(sim_counters(w->sim)->sectors_lost > lost);
+	free(f);
+	world_free(w);
+}
+
 /* What was written again is on the disk with the next sync. */
 static void writes_again(struct file *f)
 {
@@ -453,11 +542,13 @@ int main(void)
 		cmocka_unit_test(test_crash_keeps_what_was_synced),
 		cmocka_unit_test(test_power_after_kill),
 		cmocka_unit_test(test_crash_in_flight),
+		cmocka_unit_test(test_crash_in_flight_of_two_steps),
 		cmocka_unit_test(test_directories),
 		cmocka_unit_test(test_directory_order),
 		cmocka_unit_test(test_lost_directory),
 		cmocka_unit_test(test_list_dir),
 		cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_errors_of_two_steps),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_inline_syncs_add_up),

@@ -26,7 +26,7 @@ static void random_op(struct world *w, struct rng *rng)
 	else if (draw < 49)
 		put_entries(w, m->now.last_index + 1, 1, rng_below(rng, SEGMENT - 3 * 4096 - 64 - 7));
 	else if (draw < 50 && m->now.last_index < INDEX_MAX / 2)
-		put_base(w, m->now.last_index + rng_below(rng, 9));
+		put_base(w, rng_between(rng, low - 1, m->now.last_index + 8));
 	else if (draw < 54)
 		put_keep(w, rng_between(rng, m->now.base_index, m->now.last_index));
 	else if (draw < 66 && m->now.last_index >= low)
@@ -716,12 +716,15 @@ struct real {
 	struct env *env;
 	struct wal *wal;
 	uint64_t next;
+	uint64_t base;
 	uint64_t read;
 };
 
 static void real_base(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t size)
 {
-	(void)context, (void)index, (void)term;
+	struct real *r = context;
+	(void)term;
+	r->base = r->read = index;
 	assert_int_equal(size, 3);
 	assert_memory_equal(config, "abc", 3);
 }
@@ -744,6 +747,8 @@ static void real_put(struct real *r)
 		.index = r->next, .term = 1, .kind = ENTRY_COMMAND, .length = sizeof payload, .payload = payload};
 	entry_encode(bytes, &entry);
 	wal_put_entries(r->wal, bytes, sizeof bytes);
+	if (r->next % 50 == 0)
+		wal_put_base(r->wal, 0, r->next - 20, 1, (const uint8_t *)"abc", 3, true);
 	wal_put_ticket(r->wal, r->next++);
 }
 
@@ -789,7 +794,11 @@ static void test_real_files(void **unused)
 			r.env->ops->wake_at(r.env, 0);
 			env_uv_run(r.env);
 		} else {
+			struct wal_status status;
+			wal_status(r.wal, &status);
 			assert_int_equal(state.last_index, 300);
+			assert_int_equal(r.base, 280);
+			assert_true(status.segments <= 10); /* Of more than twenty that were written. */
 		}
 		assert_int_equal(r.read, again == 0 ? 0 : 300);
 		wal_close(r.wal);

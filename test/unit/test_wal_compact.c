@@ -225,6 +225,30 @@ static void test_install_beyond_the_end(void **unused)
 	}
 }
 
+/* A snapshot within a log that does not agree with it: what is above goes too, and pins nothing, nor does it come back. */
+static void test_install_within(void **unused)
+{
+	(void)unused;
+	struct world *w = world_new(9);
+	born(w);
+	put_hard(w, 1, 1);
+	for (int i = 0; i < 6; i++)
+		append(w);
+	put_base(w, 5);
+	put_entries(w, 6, 1, 300);
+	settle(w);
+	uint64_t first = oldest(w);
+	assert_true(first >= 3);
+	reread(w);
+	for (int i = 0; i < 4; i++)
+		append(w);
+	put_keep(w, 6);
+	settle(w);
+	assert_true(oldest(w) > first); /* The one with the base, full of entries that are void. */
+	reread(w);
+	world_free(w);
+}
+
 /* Entries above the base that were replaced together with some below it are not handed over. */
 static void test_replaced_from_below_the_base(void **unused)
 {
@@ -463,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_keeps_what_is_needed),
 		cmocka_unit_test(test_lost_segments),
 		cmocka_unit_test(test_install_beyond_the_end),
+		cmocka_unit_test(test_install_within),
 		cmocka_unit_test(test_replaced_from_below_the_base),
 		cmocka_unit_test(test_crash_at_each_operation),
 		cmocka_unit_test(test_errors),

@@ -1,0 +1,1 @@
+# Fuzzers, with libFuzzer of clang.
