@@ -57,7 +57,7 @@ static void cell_lag(char *cell, const struct status_node *node)
 static void cell_digest(char *cell, const struct status_node *node)
 {
 	if (node->digest[0] != '\0')
-		snprintf(cell, CELL_BYTES, "%.8s", node->digest);
+		snprintf(cell, CELL_BYTES, "%.6s", node->digest);
 }
 
 static void cell_log(char *cell, const struct status_node *node)
@@ -79,9 +79,9 @@ static void cell_snapshot(char *cell, const struct status_node *node)
 
 static void cell_sync(char *cell, const struct status_node *node)
 {
+	double ms = (double)node->sync_us.value / 1000;
 	if (node->sync_us.known)
-		snprintf(cell, CELL_BYTES, "%" PRIu64 ".%02" PRIu64, node->sync_us.value / 1000,
-			 node->sync_us.value % 1000 / 10);
+		snprintf(cell, CELL_BYTES, "%.*fms", ms < 100, ms);
 }
 
 static const struct column {
@@ -89,10 +89,10 @@ static const struct column {
 	bool left;
 	void (*cell)(char *cell, const struct status_node *node); /* Leaves it as it is when nothing is known. */
 } columns[] = {
-	{"node", true, cell_id},	{"address", true, cell_address}, {"role", true, cell_role},
+	{"id", true, cell_id},		{"address", true, cell_address}, {"role", true, cell_role},
 	{"term", false, cell_term},	{"commit", false, cell_commit},	 {"applied", false, cell_applied},
 	{"lag", false, cell_lag},	{"digest", true, cell_digest},	 {"log", false, cell_log},
-	{"snap", false, cell_snapshot}, {"sync ms", false, cell_sync},
+	{"snap", false, cell_snapshot}, {"sync", false, cell_sync},
 };
 
 enum { COLUMNS = sizeof columns / sizeof *columns };
@@ -172,9 +172,14 @@ void status_print_text(const struct status *status)
 	printf("\n");
 	if (status->node_count > 0)
 		print_table(status);
-	for (uint32_t i = 0; i < status->node_count; i++)
-		if (!status->nodes[i].reachable)
-			printf("\nnode %" PRIu64 ": %s\n", status->nodes[i].id, status->nodes[i].error);
+	const char *above = "\n";
+	for (uint32_t i = 0; i < status->node_count; i++) {
+		const struct status_node *node = &status->nodes[i];
+		if (node->reachable)
+			continue;
+		printf("%snode %" PRIu64 ": %s\n", above, node->id, node->error);
+		above = "";
+	}
 }
 
 /* ---- JSON ---- */

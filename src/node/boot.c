@@ -1,5 +1,5 @@
 /*
- * How a node comes to run: recovery of its log, its first configuration, and the start of the core.
+ * How a node comes to run: recovery of its log and of its state, its first configuration, and the start of the core.
  *
  * A cluster is born once (HOUSE 7). When a node has seen all listed members, it writes the first configuration, their
  * ids and incarnations, to its log: that is a promise never to accept another one. It tells its peers when the promise
@@ -126,6 +126,8 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 	};
 	CHECK_OP(state->last_index, ==, node->cache.last);
 	CHECK_OP(state->commit, <=, node->cache.last);
+	/* What a snapshot holds was committed. */
+	node->commit = state->commit > node->applied ? state->commit : node->applied;
 	uint32_t run_count;
 	struct ikada_run *runs = gather_runs(node, &run_count);
 	const struct ikada_boot boot = {
@@ -139,7 +141,7 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 		.last_index = node->cache.last,
 		.runs = runs,
 		.run_count = run_count,
-		.commit = state->commit,
+		.commit = node->commit,
 		.raw_ns = raw_now(node),
 		.awake_ns = awake_now(node),
 	};
@@ -147,12 +149,11 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 	node->raft_memory = mem_alloc(node->mem, node->raft_bytes);
 	node->raft = ikada_raft_init(node->raft_memory, &limits, &settings, &boot);
 	node->term = state->term;
-	node->commit = state->commit;
-	node->applied = state->base_index;
 	mem_free(node->mem, runs);
 	env_log(node->env, ENV_INFO, "node",
-		"start node=%" PRIu64 " cluster=%016" PRIx64 " term=%" PRIu64 " last=%" PRIu64 " commit=%" PRIu64,
-		s->id, node->cluster_id, state->term, node->cache.last, state->commit);
+		"start node=%" PRIu64 " cluster=%016" PRIx64 " term=%" PRIu64 " base=%" PRIu64 " last=%" PRIu64
+		" commit=%" PRIu64 " applied=%" PRIu64,
+		s->id, node->cluster_id, state->term, node->cache.base, node->cache.last, node->commit, node->applied);
 }
 
 bool boot_open(struct ikada_node *node, char *error, size_t error_size)
@@ -173,6 +174,8 @@ bool boot_open(struct ikada_node *node, char *error, size_t error_size)
 	mem_free(node->mem, dir);
 	if (node->wal == NULL)
 		return false;
+	if (!state.has_base && !snapshots_open(node, &state, error, error_size))
+		return false;
 	if (!state.has_base) {
 		env_log(node->env, ENV_INFO, "node",
 			"new node=%" PRIu64 " incarnation=%016" PRIx64 ": waits until all %" PRIu32
@@ -180,7 +183,7 @@ bool boot_open(struct ikada_node *node, char *error, size_t error_size)
 			node->settings.id, node->incarnation, node->peer_count);
 		return true;
 	}
-	if (recovery.bad_config) {
+	if (recovery.bad_config || !ikada_config_valid(&node->config)) {
 		snprintf(error, error_size, "the log in %s holds a configuration that this program cannot read",
 			 node->data_dir);
 		return false;
@@ -188,6 +191,8 @@ bool boot_open(struct ikada_node *node, char *error, size_t error_size)
 	if (!accept_config(node, error, error_size))
 		return false;
 	adopt_config(node);
+	if (!snapshots_open(node, &state, error, error_size))
+		return false;
 	if (state.term > 0 || state.last_index > 0)
 		start_core(node, &state);
 	return true;

@@ -5,10 +5,11 @@
  * node whose digest after an entry is not that of a strict majority of the members, which have one in common, doubts its
  * own state: it neither leads nor answers from it, logs and votes on, and loads the state again, from its newest
  * snapshot and the log. If it still differs then, what it has on its disk is wrong, too, and another member is asked for
- * a snapshot. When the states are equal again, or nothing is known against the one that was loaded, the node serves.
+ * a snapshot. It serves again when its state is that of a majority.
  *
  * When members differ and none of the states has a majority, nobody can be right by count: after a moment, in which the
- * rest may yet be heard, all of them doubt theirs.
+ * rest may yet be heard, all of them doubt theirs. Then there may be no leader to go on with, so one that has loaded its
+ * state again serves as soon as nothing is known against it.
  */
 #include "node/node_internal.h"
 
@@ -182,6 +183,7 @@ static void doubt(struct ikada_node *node)
 	halt(node, true);
 	route_doubted(node);
 	snapshots_abandon(node);
+	d->outvoted = wrong;
 	d->mending = d->reloaded && wrong;
 	d->ask_ns = raw_now(node);
 	if (d->mending)
@@ -218,7 +220,7 @@ static void ask(struct ikada_node *node)
 	if (peer == NULL || peer->link == NULL)
 		return;
 	d->asked = peer->id;
-	wire_put_ask(&node->scratch, node->cluster_id, node->cache.base + 1);
+	wire_put_ask(&node->scratch, node->cluster_id, node->cache.base == 0 ? 1 : node->cache.base);
 	links_send(peer->link, &node->scratch);
 	buf_consume(&node->scratch, buf_size(&node->scratch));
 }
@@ -242,7 +244,9 @@ static void reconsider(struct ikada_node *node)
 	struct digests *d = &node->digests;
 	if (node->restore.active)
 		return;
-	if (d->verdict == DIGEST_AGREED || (d->verdict == DIGEST_UNKNOWN && node->applied == node->commit)) {
+	d->outvoted |= d->verdict == DIGEST_WRONG;
+	if (d->verdict == DIGEST_AGREED ||
+	    (d->verdict == DIGEST_UNKNOWN && !d->outvoted && node->applied == node->commit)) {
 		trust(node);
 		return;
 	}

@@ -3,7 +3,8 @@
  * entries. Holds each message until the ticket in its `after` is durable (HOUSE 2, 3, 6).
  *
  * Invariants: the cache holds exactly the entries of the core's log, and they are put into the log in the order in
- * which the core made them; a step is never entered while another is under way.
+ * which the core made them; a step is never entered while another is under way; there is one owner of `applied`: what is
+ * loaded from a snapshot (restore.c) and what is applied here never run at the same time.
  */
 #include "node/node_internal.h"
 
@@ -91,6 +92,7 @@ static void append(struct ikada_node *node, const struct ikada_effects *e)
 	} else if (e->append == IKADA_APPEND_PROPOSED) {
 		append_proposed(node, e);
 	} else {
+		CHECK(e->append == IKADA_APPEND_RECEIVED);
 		append_received(node, e);
 	}
 	CHECK_OP(node->cache.last, ==, e->append_last);
@@ -151,10 +153,12 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 {
 	if ((m->kind == IKADA_APPEND || m->kind == IKADA_VOTE) && m->term != node->term)
 		return;
-	if (m->kind == IKADA_SNAPSHOT)
-		return;
 	struct peer *peer = links_peer(node, m->to);
 	CHECK(peer != NULL);
+	if (m->kind == IKADA_SNAPSHOT) {
+		transfer_want(node, peer);
+		return;
+	}
 	if (!links_room(peer))
 		return;
 	struct wire_piece pieces[APPEND_PIECES_MAX];
@@ -211,6 +215,24 @@ static const char *role_name(enum ikada_role role)
 	return names[role];
 }
 
+/* The log begins elsewhere: behind snapshots of our own, or at one that came from a leader. */
+static void change_base(struct ikada_node *node, const struct ikada_effects *e)
+{
+	bool keeps = !e->installed || e->kept;
+	wire_put_config(&node->scratch, &node->config);
+	wal_put_base(node->wal, 0, e->base_index, e->base_term, buf_at(&node->scratch), buf_size(&node->scratch),
+		     keeps);
+	buf_consume(&node->scratch, buf_size(&node->scratch));
+	if (keeps)
+		cache_drop(&node->cache, e->base_index);
+	else
+		cache_reset(&node->cache, e->base_index);
+	if (!e->installed)
+		return;
+	route_covered(node, e->base_index);
+	restore_begin(node, (struct snapshot){e->base_index, e->base_term});
+}
+
 /* Reads the effects in the order in which they are laid out. */
 static void absorb(struct ikada_node *node)
 {
@@ -228,6 +250,9 @@ static void absorb(struct ikada_node *node)
 			wal_put_hard(node->wal, 0, e->term, e->vote);
 		if (e->append != IKADA_APPEND_NONE)
 			append(node, e);
+		if (e->base_changed)
+			change_base(node, e);
+		node->last_ticket = e->ticket;
 		wal_put_ticket(node->wal, e->ticket + node->ticket_offset);
 		node->last_write_ns = raw_now(node);
 		node->sealed = false;
@@ -244,6 +269,8 @@ static void absorb(struct ikada_node *node)
 		requests_put_back(node, node->batch[e->refused_proposals.first_id - 1 + i]);
 	if (e->refused_reads.count > 0)
 		route_reads_refused(node, e->refused_reads.first_id, e->refused_reads.count);
+	node->accept_snapshot |= e->accept_snapshot;
+	node->wants_compaction = e->wants_compaction;
 }
 
 /* ---- Events ---- */
@@ -332,6 +359,24 @@ void drive_receive(struct ikada_node *node, struct wire_raft *in)
 	node->raft_in = NULL;
 }
 
+bool drive_snapshot_chunk(struct ikada_node *node, const struct peer *from, const struct wire_chunk *chunk)
+{
+	const struct ikada_message message = {
+		.kind = IKADA_SNAPSHOT,
+		.from = from->id,
+		.from_incarnation = from->incarnation,
+		.to = node->settings.id,
+		.to_incarnation = node->incarnation,
+		.term = chunk->term,
+		.last_index = chunk->index,
+		.last_term = chunk->index_term,
+	};
+	struct ikada_event event = {.kind = IKADA_RECEIVE, .message = &message};
+	node->accept_snapshot = false;
+	drive_event(node, &event);
+	return node->accept_snapshot;
+}
+
 void drive_propose(struct ikada_node *node, size_t count)
 {
 	struct ikada_event event = {.kind = IKADA_PROPOSE, .first_id = 1, .count = count};
@@ -397,6 +442,10 @@ static void apply_entry(struct ikada_node *node, const struct entry *entry)
 			  entry->index, entry->kind);
 	}
 	node->applied = entry->index;
+	node->applied_term = entry->term;
+	node->applied_stamp = entry->stamp;
+	node->snapshots.bytes_since += entry_bytes(entry->length);
+	digest_applied(node);
 	if (node->observer != NULL)
 		node->observer->applied(node->observer->context, entry);
 	if (op != NULL)
@@ -406,6 +455,8 @@ static void apply_entry(struct ikada_node *node, const struct entry *entry)
 
 bool drive_apply(struct ikada_node *node, uint64_t count)
 {
+	if (node->restore.active)
+		return false;
 	for (; node->applied < node->commit && count > 0; count--) {
 		struct entry entry;
 		cache_get(&node->cache, node->applied + 1, &entry);

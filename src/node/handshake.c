@@ -182,6 +182,7 @@ static bool make_current(struct link *link, struct peer *peer, const struct wire
 	link->since_ns = awake_now(node);
 	peer->link = link;
 	peer->incarnation = hello->incarnation;
+	digest_link_ready(peer);
 	peer->complaint[0] = '\0';
 	memcpy(peer->client_address, hello->client_address, sizeof peer->client_address);
 	env_log(node->env, ENV_INFO, "peers", "peer=%" PRIu64 " connected boot=%016" PRIx64, peer->id, hello->boot);

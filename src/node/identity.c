@@ -177,8 +177,8 @@ bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, si
 {
 	for (const char *at = cluster; *at != '\0';) {
 		size_t size = strcspn(at, ",");
-		if (node->peer_count == IKADA_MEMBERS_MAX) {
-			snprintf(error, error_size, "the cluster has more than %d members", IKADA_MEMBERS_MAX);
+		if (node->peer_count == IKADA_VOTERS_MAX) {
+			snprintf(error, error_size, "the cluster has more than %d members", IKADA_VOTERS_MAX);
 			return false;
 		}
 		if (!parse_member(node, at, size)) {

@@ -87,6 +87,8 @@ static void let_go(struct link *link)
 	}
 	if (link->ready) {
 		link->ready = false;
+		transfer_link_closed(peer);
+		receive_link_closed(link);
 		peer->link = NULL;
 		if (awake_now(node) - link->since_ns >= STABLE_NS)
 			peer->backoff_ns = BACKOFF_MIN_NS;
@@ -169,6 +171,33 @@ static void forward_reply_frame(struct link *link, const struct wire_frame *fram
 		route_reply(link->peer, &reply);
 }
 
+static void snapshot_frame(struct link *link, const struct wire_frame *frame)
+{
+	struct wire_chunk chunk;
+	struct wire_ack ack;
+	uint64_t index;
+	if (frame->cluster_id != link->node->cluster_id)
+		hostile(link, "sent a part of a snapshot of another cluster");
+	else if (frame->type == WIRE_SNAPSHOT_CHUNK && wire_get_chunk(frame, &chunk))
+		receive_chunk(link, &chunk);
+	else if (frame->type == WIRE_SNAPSHOT_ACK && wire_get_ack(frame, &ack))
+		transfer_ack(link, &ack);
+	else if (frame->type == WIRE_SNAPSHOT_ASK && wire_get_ask(frame, &index))
+		transfer_ask(link, index);
+	else
+		hostile(link, "sent a broken part of a snapshot");
+}
+
+static void digests_frame(struct link *link, const struct wire_frame *frame)
+{
+	struct wire_digest digests[WIRE_DIGESTS_MAX];
+	size_t count;
+	if (frame->cluster_id != link->node->cluster_id || !wire_get_digests(frame, digests, &count))
+		hostile(link, "sent broken digests");
+	else
+		digest_frame(link, digests, count);
+}
+
 static void take_frame(struct link *link, const struct wire_frame *frame)
 {
 	if (!link->ready) {
@@ -184,6 +213,14 @@ static void take_frame(struct link *link, const struct wire_frame *frame)
 		return;
 	case WIRE_FORWARD_REPLY:
 		forward_reply_frame(link, frame);
+		return;
+	case WIRE_SNAPSHOT_CHUNK:
+	case WIRE_SNAPSHOT_ACK:
+	case WIRE_SNAPSHOT_ASK:
+		snapshot_frame(link, frame);
+		return;
+	case WIRE_DIGESTS:
+		digests_frame(link, frame);
 		return;
 	case WIRE_PING:
 		return;

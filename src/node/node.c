@@ -6,6 +6,8 @@
 
 /* Entries applied before the loop looks at its sockets again. */
 #define APPLY_PER_TURN 4096
+/* Of a snapshot loaded before it does so. */
+#define LOAD_BYTES_PER_TURN ((size_t)512 * 1024)
 
 static uint64_t or_default(uint64_t value, uint64_t otherwise)
 {
@@ -22,6 +24,8 @@ static void fill_defaults(struct ikada_node_settings *s)
 	s->segment_bytes = or_default(s->segment_bytes, (uint64_t)64 * 1024 * 1024);
 	s->term_runs = (uint32_t)or_default(s->term_runs, 65536);
 	s->queue_bytes_max = or_default(s->queue_bytes_max, (uint64_t)256 * 1024 * 1024);
+	s->snapshot_log_bytes = or_default(s->snapshot_log_bytes, (uint64_t)64 * 1024 * 1024);
+	s->checkpoint_entries = or_default(s->checkpoint_entries, 1024);
 }
 
 /*
@@ -37,9 +41,14 @@ static void turn(void *context)
 	drive_time(node);
 	uint64_t wake = links_time(node);
 	wake = earlier(wake, requests_time(node));
+	bool more = receive_turn(node);
+	more |= restore_turn(node, LOAD_BYTES_PER_TURN);
+	wake = earlier(wake, digest_turn(node));
+	wake = earlier(wake, transfer_turn(node));
+	wake = earlier(wake, snapshots_turn(node));
 	route(node);
 	wal_flush(node->wal);
-	bool more = drive_apply(node, APPLY_PER_TURN);
+	more |= drive_apply(node, APPLY_PER_TURN);
 	more |= route_serve(node, APPLY_PER_TURN);
 	more |= requests_deliver(node);
 	if (node->machine.idle != NULL && node->machine.idle(node->machine.context))
@@ -66,6 +75,7 @@ struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_sett
 	node->rng = rng_seed(env->ops->random(env));
 	buf_init(&node->scratch, node->mem);
 	buf_init(&node->reply, node->mem);
+	buf_init(&node->chunk, node->mem);
 	list_init(&node->links);
 	list_init(&node->gone);
 	requests_init(node);
@@ -90,6 +100,10 @@ void ikada_node_close(struct ikada_node *node)
 	env->ops->wake_at(env, UINT64_MAX);
 	links_close(node);
 	requests_close(node);
+	transfer_close(node);
+	receive_close(node);
+	restore_close(node);
+	snapshots_close(node);
 	drive_close(node);
 	if (node->lock != NULL)
 		env->ops->close(node->lock);
@@ -97,6 +111,7 @@ void ikada_node_close(struct ikada_node *node)
 		mem_free(node->mem, node->peers[i].address);
 	buf_free(&node->scratch);
 	buf_free(&node->reply);
+	buf_free(&node->chunk);
 	mem_free(node->mem, node->data_dir);
 	mem_free(node->mem, node);
 }
@@ -109,6 +124,8 @@ void node_observe(struct ikada_node *node, const struct node_observer *observer)
 		cache_get(&node->cache, index, &entry);
 		observer->appended(observer->context, &entry);
 	}
+	if (node->applied > 0)
+		observer->restored(observer->context, node->applied, node->applied_term);
 }
 
 size_t node_raft_bytes(const struct ikada_node *node)
@@ -122,6 +139,18 @@ void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *
 	if (node->raft != NULL)
 		ikada_raft_status(node->raft, &status->raft);
 	status->applied_index = node->applied;
+	if (has_snapshots(node) && !node->restore.active) {
+		status->digest_index = node->applied;
+		node->machine.digest(node->machine.context, status->digest);
+	}
+	status->doubted = node->digests.doubted;
+	status->snapshot_index = snapshots_newest(node);
+	struct wal_status log;
+	wal_status(node->wal, &log);
+	status->log_bytes = log.disk_bytes;
+	status->sync_last_ns = log.sync_last_ns;
+	status->sync_mean_ns = log.sync_mean_ns;
+	status->sync_max_ns = log.sync_max_ns;
 	status->cluster_id = node->cluster_id;
 	status->incarnation = node->incarnation;
 	status->boot = node->boot;

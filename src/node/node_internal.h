@@ -199,6 +199,7 @@ struct digests {
 	uint64_t sent_ns; /* Raw. */
 	uint64_t unclear_since_ns; /* Raw: since when others differ and no majority is known; 0: it is not so. */
 	bool doubted;	  /* The state is not served from, and this node does not lead. */
+	bool outvoted;	  /* ... because a majority had another. */
 	bool reloaded;	  /* ... and loading it again has not helped, if it still differs. */
 	bool mending;	  /* It is to be mended with another's snapshot. */
 	uint64_t ask_ns;  /* Raw: when to ask for one, or ask again. */

@@ -155,6 +155,23 @@ void route_accepted(struct ikada_node *node, struct op *op, uint64_t index, uint
 		note_placed(node, term, op->seq);
 }
 
+void route_covered(struct ikada_node *node, uint64_t index)
+{
+	while (!list_empty(&node->proposed)) {
+		struct op *op = LIST_OF(node->proposed.next, struct op, at);
+		if (op->index > index)
+			return;
+		requests_finish(node, op, IKADA_UNKNOWN);
+	}
+}
+
+void route_doubted(struct ikada_node *node)
+{
+	route_covered(node, UINT64_MAX);
+	while (!list_empty(&node->granted))
+		requests_put_back(node, LIST_OF(node->granted.next, struct op, at));
+}
+
 struct op *route_committed(struct ikada_node *node, uint64_t index, uint64_t term)
 {
 	struct op *found = NULL;
@@ -231,6 +248,8 @@ void route_reads_refused(struct ikada_node *node, uint64_t first_id, uint64_t co
 
 bool route_serve(struct ikada_node *node, uint64_t count)
 {
+	if (node->restore.active)
+		return false;
 	for (; !list_empty(&node->granted); count--) {
 		struct op *op = LIST_OF(node->granted.next, struct op, at);
 		if (op->index > node->applied)

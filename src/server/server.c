@@ -33,6 +33,50 @@ static bool idle(void *context)
 	return machine_idle(server->machine) || stalled;
 }
 
+/* ---- The state as a whole ---- */
+
+static void *hold(void *context)
+{
+	struct server *server = context;
+	return machine_hold(server->machine);
+}
+
+static bool save(void *context, void *held, struct buf *out, size_t bytes)
+{
+	(void)context;
+	return machine_save(held, out, bytes);
+}
+
+static void release(void *context, void *held)
+{
+	struct server *server = context;
+	machine_release(server->machine, held);
+}
+
+static void load_begin(void *context)
+{
+	struct server *server = context;
+	machine_load_begin(server->machine);
+}
+
+static bool load(void *context, const uint8_t *bytes, size_t size)
+{
+	struct server *server = context;
+	return machine_load(server->machine, bytes, size);
+}
+
+static bool load_end(void *context)
+{
+	(void)context;
+	return true;
+}
+
+static void digest(void *context, uint8_t bytes[IKADA_DIGEST_BYTES])
+{
+	const struct server *server = context;
+	machine_digest(server->machine, bytes);
+}
+
 static void accepted(void *context, struct env_stream *stream)
 {
 	conn_accept(context, stream);
@@ -41,7 +85,19 @@ static void accepted(void *context, struct env_stream *stream)
 static bool open_rooms(struct server *server, char *error, size_t error_size)
 {
 	static const struct env_accept_events events = {accepted};
-	const struct ikada_machine machine = {.context = server, .apply = apply, .query = query, .idle = idle};
+	const struct ikada_machine machine = {
+		.context = server,
+		.apply = apply,
+		.query = query,
+		.idle = idle,
+		.hold = hold,
+		.save = save,
+		.release = release,
+		.load_begin = load_begin,
+		.load = load,
+		.load_end = load_end,
+		.digest = digest,
+	};
 	struct env *env = server->env;
 	server->node = ikada_node_open(env, &server->settings.node, &machine, error, error_size);
 	if (server->node == NULL)
