@@ -83,6 +83,11 @@ integration: $(B)/ikada $(INTEGRATION_C)
 integration-%: $(B)/ikada $(B)/integration/test_%
 	IKADA=$(abspath $(B)/ikada) $(B)/integration/test_$*
 
+# Clients that others wrote.
+.PHONY: clients
+clients: $(B)/ikada
+	B=$(B) IKADA=$(abspath $(B)/ikada) test/clients/run
+
 # The simulator. SEEDS=A..B.
 SEEDS ?= 1..2000
 .PHONY: sim same-hash mutants scripts-rewrite
@@ -114,7 +119,7 @@ tsan:
 	$(MAKE) $(TSAN) UNIT_LIMIT_S=900 all units
 	$(MAKE) $(TSAN) integration-basics
 
-.PHONY: test fmt tidy lint bench-store help clean
+.PHONY: test fmt tidy lint bench-store bench-sync help clean
 test:
 	script/test
 
@@ -133,8 +138,13 @@ lint:
 $(B)/bench/store: bench/store.c $(call room,store) $(call room,base)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS_GNU) $(LDFLAGS_ALL) -o $@ $^
+$(B)/bench/sync: bench/sync.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_GNU) -o $@ $^
 bench-store: $(B)/bench/store
 	$<
+bench-sync: $(B)/bench/sync
+	$< $(B)
 
 help:
 	@echo 'make                  the program and the libraries, in build/ (B=DIR: elsewhere; CC=clang; OPT=-O0)'
@@ -149,7 +159,8 @@ help:
 	@echo 'make tidy             includes, purity, public headers, format; make lint: clang-tidy'
 	@echo 'make fmt              formats all C'
 	@echo 'make scripts-rewrite  the traces of test/scripts as they are now'
-	@echo 'make bench-store      the store alone'
+	@echo 'make clients          clients that others wrote, across a killed leader'
+	@echo 'make bench-store      the store alone; bench-sync: what a sync costs here'
 	@echo 'make fuzz             each fuzzer for FUZZ_SECONDS=600; make fuzz-NAME; make fuzz-coverage'
 	@echo 'make install          DESTDIR= PREFIX=/usr/local; make install-test tries it out; make dist: a tarball'
 	@echo 'make clean'

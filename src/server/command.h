@@ -44,7 +44,7 @@ enum command_code {
 };
 
 enum command_flag {
-	COMMAND_WRITES = 1,	   /* Goes through the log; else it is a read. */
+	COMMAND_WRITES = 1,	   /* Changes the state; else it is a read. */
 	COMMAND_VALUE = 2,	   /* A write that answers with a value ... */
 	COMMAND_VALUE_IF_MORE = 4, /* ... that may do so when it has more arguments than it must. */
 };

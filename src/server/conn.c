@@ -2,10 +2,11 @@
  * A client's connection. Parses what comes in, starts what it asks for, and sends replies in the order of the requests.
  *
  * What runs at the same time on one connection:
- *	writes	 many, each a call of its own, proposed in order; their replies go out in order, whatever ends first.
+ *	calls	 many, proposed in order; their replies go out in order, whatever ends first. Each write is one.
  *	reads	 consecutive ones gather, and are asked for as one; those that come meanwhile gather for the next.
- * A read is asked for when all writes before it have ended, and a write is proposed when all reads before it are
- * answered: so each sees just what was before it. What is neither is answered at once, in its place.
+ * A read that finds calls under way becomes a call itself: it goes through the log behind them and is answered there, so
+ * a pipeline of both kinds does not stop at each change. A call is proposed when all reads before it are answered. So
+ * each request sees just what was before it. What is neither is answered at once, in its place.
  *
  * Bounds: requests under way and their bytes; the bytes of gathered reads, and of one answer (machine.h); replies that
  * the client does not take. When one is reached nothing more is parsed, and when that lasts the stream is paused. One
@@ -25,19 +26,20 @@ enum { CALLS_MAX = 1024, READS_MAX = 1024, FREE_CALLS_MAX = 4096 };
 #define OUTPUT_BYTES_MAX ((size_t)1024 * 1024)
 #define INPUT_BYTES_MAX ((size_t)64 * 1024) /* Of input that must wait, before the stream is paused. */
 
-/* A write under way, or a reply that waits for its turn. */
+/* A request that goes through the log, or a reply that waits for its turn. */
 struct call {
 	struct list at; /* In conn->calls, or server->free_calls. */
 	struct conn *conn;
 	struct ikada_request request;
 	size_t bytes;
 	bool ended;
+	bool read;
 	bool silent;	  /* The reply is not wanted. */
 	struct buf reply; /* When it ended before its turn. */
 };
 
 static void proceed(struct conn *conn);
-static void write_done(struct ikada_request *request, enum ikada_outcome outcome, const uint8_t *reply, size_t size);
+static void call_done(struct ikada_request *request, enum ikada_outcome outcome, const uint8_t *reply, size_t size);
 
 static struct call *add_call(struct conn *conn, size_t bytes)
 {
@@ -45,7 +47,7 @@ static struct call *add_call(struct conn *conn, size_t bytes)
 	struct call *call;
 	if (list_empty(&server->free_calls)) {
 		call = mem_zero(server->mem, sizeof *call);
-		call->request.done = write_done;
+		call->request.done = call_done;
 		list_init(&call->at);
 		buf_init(&call->reply, server->mem);
 	} else {
@@ -56,6 +58,7 @@ static struct call *add_call(struct conn *conn, size_t bytes)
 	call->conn = conn;
 	call->bytes = bytes;
 	call->ended = false;
+	call->read = false;
 	call->silent = false;
 	list_push(&conn->calls, &call->at);
 	conn->call_count++;
@@ -125,17 +128,23 @@ static void put_outcome(struct buf *reply, enum ikada_outcome outcome, bool read
 		resp_put_error(reply, "UNKNOWN the request may have been executed, or may yet be");
 }
 
-/* ---- Writes ---- */
+/* ---- Calls ---- */
 
-static void start_write(struct conn *conn, const struct command *command, const struct request *request)
+static bool replies_with_value(const struct command *command, const struct request *request)
+{
+	int least = command->about.arity < 0 ? -command->about.arity : command->about.arity;
+	bool more = request->count > (uint32_t)least;
+	return !(command->flags & COMMAND_WRITES) || (command->flags & COMMAND_VALUE) ||
+	       ((command->flags & COMMAND_VALUE_IF_MORE) && more);
+}
+
+static void start_call(struct conn *conn, const struct command *command, const struct request *request)
 {
 	struct server *server = conn->server;
 	machine_encode(&server->encoded, command, request);
 	size_t size = buf_size(&server->encoded);
-	int least = command->about.arity < 0 ? -command->about.arity : command->about.arity;
-	bool more = request->count > (uint32_t)least;
-	bool value = (command->flags & COMMAND_VALUE) || ((command->flags & COMMAND_VALUE_IF_MORE) && more);
-	struct call *call = add_call(conn, size + (value ? VALUE_REPLY_BYTES : 0));
+	struct call *call = add_call(conn, size + (replies_with_value(command, request) ? VALUE_REPLY_BYTES : 0));
+	call->read = !(command->flags & COMMAND_WRITES);
 	call->silent = is_silent(conn);
 	ikada_node_propose(server->node, &call->request, buf_at(&server->encoded), size, conn->protocol);
 	buf_consume(&server->encoded, size);
@@ -161,13 +170,13 @@ static void say_ended(struct conn *conn)
 	}
 }
 
-static void write_done(struct ikada_request *request, enum ikada_outcome outcome, const uint8_t *reply, size_t size)
+static void call_done(struct ikada_request *request, enum ikada_outcome outcome, const uint8_t *reply, size_t size)
 {
 	struct call *call = LIST_OF(request, struct call, request);
 	struct conn *conn = call->conn;
 	struct buf *error = &conn->server->reply;
 	if (outcome != IKADA_DONE) {
-		put_outcome(error, outcome, false);
+		put_outcome(error, outcome, call->read);
 		reply = buf_at(error);
 		size = buf_size(error);
 	}
@@ -226,16 +235,15 @@ static bool is_http(struct slice name)
 /* Takes a command of the state machine, or says what it has to wait for. */
 static enum conn_wait take_command(struct conn *conn, const struct command *command, const struct request *request)
 {
-	if (command->flags & COMMAND_WRITES) {
+	bool writes = command->flags & COMMAND_WRITES;
+	if (!writes && is_silent(conn))
+		return WAIT_NOTHING; /* It would change nothing, and nobody would hear of it. */
+	if (writes || !list_empty(&conn->calls)) {
 		if (conn->read_count > 0)
 			return WAIT_READS;
-		start_write(conn, command, request);
+		start_call(conn, command, request);
 		return WAIT_NOTHING;
 	}
-	if (is_silent(conn))
-		return WAIT_NOTHING; /* It would change nothing, and nobody would hear of it. */
-	if (!list_empty(&conn->calls))
-		return WAIT_CALLS;
 	if (conn->read_count == READS_MAX || buf_size(&conn->reads) >= READ_BYTES_MAX)
 		return WAIT_READS;
 	machine_encode(&conn->reads, command, request);

@@ -110,10 +110,13 @@ enum machine_result machine_apply(struct machine *m, const uint8_t *bytes, size_
 		size > ENTRY_PAYLOAD_BYTES_MAX ? MACHINE_MALFORMED : decode(m, &r, &command, &request);
 	if (result == MACHINE_NEWER && (bytes[0] > MACHINE_FORMAT || reader_left(&r) == 0))
 		return result;
-	if (result != MACHINE_DONE || reader_left(&r) > 0 || !(command->flags & COMMAND_WRITES)) {
+	if (result != MACHINE_DONE || reader_left(&r) > 0) {
 		resp_put_error(reply, "ERR the entry is no command");
 		return MACHINE_MALFORMED;
 	}
+	/* A read in the log is for the one who asked. */
+	if (reply == NULL && !(command->flags & COMMAND_WRITES))
+		return MACHINE_DONE;
 	if (command_check(command, &request, reply))
 		command->run(m, &request, reply);
 	return MACHINE_DONE;

@@ -10,8 +10,9 @@
  *	4	4	count of the arguments, the name left out
  *	8	4 each	their sizes
  *		...	their bytes, one behind the other
- * An entry is one command. A read is one command or more, one behind the other; its answer is the number of those that
- * were answered (4), at least the first, and their replies. A long answer ends early; the asker asks for the rest.
+ * An entry is one command; one that only reads is answered in its place, for the one who waits for it. A read is one
+ * command or more, one behind the other; its answer is the number of those that were answered (4), at least the first,
+ * and their replies. A long answer ends early; the asker asks for the rest.
  */
 #ifndef IKADA_SERVER_MACHINE_H
 #define IKADA_SERVER_MACHINE_H

@@ -21,7 +21,7 @@ enum { SERVER_CLIENTS_MAX = 10000 };
 /* Why a connection does not look at its next request now. */
 enum conn_wait {
 	WAIT_NOTHING,
-	WAIT_CALLS,  /* For the end of all calls. */
+	WAIT_CALLS,  /* For the end of all calls; then the connection ends. */
 	WAIT_ROOM,   /* For the end of some calls. */
 	WAIT_READS,  /* For the answer to the reads. */
 	WAIT_OUTPUT, /* For the client to take its replies. */

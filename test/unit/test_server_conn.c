@@ -37,13 +37,26 @@ static void test_read_after_write(void **state)
 {
 	(void)state;
 	send_text("SET a 1\r\nSET b 2\r\nGET a\r\nGET b\r\n");
-	expect_asked(0, 2);
-	finish(0);
-	expect_asked(0, 1);
-	finish(0);
-	expect_asked(1, 0); /* Both reads in one. */
-	finish(0);
+	expect_asked(0, 4); /* The reads find writes under way: they follow them through the log. */
+	finish_all();
 	expect("+OK\r\n+OK\r\n$1\r\n1\r\n$1\r\n2\r\n");
+	send_text("GET a\r\nGET b\r\n");
+	expect_asked(1, 0); /* Both in one. */
+	finish(0);
+	expect("$1\r\n1\r\n$1\r\n2\r\n");
+}
+
+/* A read behind a lost write: it may be lost too, and that is told as a read that was not answered. */
+static void test_read_after_lost_write(void **state)
+{
+	(void)state;
+	send_text("SET a 1\r\nGET a\r\nSET a 2\r\n");
+	expect_asked(0, 3);
+	refuse(1, IKADA_UNKNOWN);
+	finish(1);
+	refuse(0, IKADA_UNKNOWN);
+	expect("-UNKNOWN the request may have been executed, or may yet be\r\n"
+	       "-CLUSTERDOWN the leader was lost before it answered this read\r\n+OK\r\n");
 }
 
 static void test_write_after_read(void **state)
@@ -55,11 +68,9 @@ static void test_write_after_read(void **state)
 	expect_asked(1, 0);
 	expect("+OK\r\n");
 	finish(0);
-	expect_asked(0, 1);
+	expect_asked(0, 2);
 	expect("$1\r\n1\r\n$1\r\n1\r\n");
-	finish(0);
-	expect_asked(1, 0);
-	finish(0);
+	finish_all();
 	expect("+OK\r\n$1\r\n2\r\n");
 }
 
@@ -180,7 +191,7 @@ static void test_client_goes(void **state)
 {
 	(void)state;
 	send_text("INCR a\r\nINCR a\r\nPING\r\nGET a\r\n");
-	expect_asked(0, 2);
+	expect_asked(0, 3);
 	finish(1);
 	client_goes();
 	expect_asked(0, 0);
@@ -341,7 +352,7 @@ static void test_long_answers(void **state)
 	end_turn();
 	end_turn();
 	expect_size(7 + MIB + 12);
-	expect_asked(0, 1);
+	expect_asked(0, 2);
 	finish_all();
 	expect("+OK\r\n$1\r\n2\r\n");
 }
@@ -513,6 +524,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_writes_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replies_in_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_after_write, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_after_lost_write, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_after_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reads_gather, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_local_after_read, setup, teardown),
