@@ -1,25 +1,16 @@
-/*
- * `ikada sim`: one seed in this process, or many, each in a process of its own, so that a check that fails ends only its
- * seed. What such a process says on stderr is kept and shown with the failure.
- */
-#include "cli/cli.h"
+/* `ikada sim`: one seed in this process, or many, each in a process of its own; and the flags of all else it can do. */
+#include "cli/sim.h"
 
-#include "base/check.h"
+#include "cli/cli.h"
 #include "cli/flags.h"
+#include "cli/sim_jobs.h"
 #include "sim/run.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
-
-enum { JOBS_MAX = 64, SAID_BYTES = 4096, HUNG_S = 600 };
 
 /* ---- Sums ---- */
 
@@ -119,221 +110,78 @@ static int run_one(uint64_t seed, uint32_t nodes, bool trace)
 
 /* ---- Many seeds ---- */
 
-/* A process that runs one seed. */
-struct job {
-	pid_t pid; /* 0: none. */
-	uint64_t seed;
-	int result_fd; /* The result as it stands in memory. */
-	int said_fd;   /* Its stderr. */
-	size_t result_size;
-	struct run_result *result;
-	size_t said_size;
-	char said[SAID_BYTES];
-	time_t started;
-};
-
 struct many {
-	uint64_t next, last;
+	uint64_t first, next, last;
 	bool ended; /* No seed after the one in `next - 1`. */
 	uint32_t nodes;
 	bool stop_at_failure;
-	uint32_t jobs;
-	struct job job[JOBS_MAX];
 	struct totals totals;
 };
 
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
+static bool next_seed(void *context, struct sim_task *task)
 {
-	interrupted = number;
+	struct many *many = context;
+	if (many->ended)
+		return false;
+	many->ended = many->next == many->last;
+	task->seed = many->next++;
+	return true;
 }
 
-static _Noreturn void die(const char *what)
+static void run_task(void *context, const struct sim_task *task, void *result)
 {
-	fprintf(stderr, "ikada sim: cannot %s: %s\n", what, strerror(errno));
-	exit(1);
+	const struct many *many = context;
+	struct run_settings settings = {.seed = task->seed, .nodes = many->nodes};
+	run_seed(&settings, result);
 }
 
-static _Noreturn void be_job(const struct job *job, uint32_t nodes, int result_fd, int said_fd)
+static bool seed_ended(void *context, const struct sim_ended *ended)
 {
-	struct run_settings settings = {.seed = job->seed, .nodes = nodes};
-	signal(SIGINT, SIG_IGN);
-	signal(SIGTERM, SIG_DFL);
-	dup2(said_fd, STDERR_FILENO);
-	run_seed(&settings, job->result);
-	const char *at = (const char *)job->result;
-	for (size_t left = sizeof *job->result; left > 0;) {
-		ssize_t n = write(result_fd, at, left);
-		if (n <= 0)
-			_exit(1);
-		at += n;
-		left -= (size_t)n;
-	}
-	_exit(0);
-}
-
-static void start_job(struct many *many, struct job *job)
-{
-	int result_fds[2], said_fds[2];
-	if (pipe(result_fds) != 0 || pipe(said_fds) != 0)
-		die("make a pipe");
-	job->seed = many->next;
-	if (many->next == many->last)
-		many->ended = true;
-	many->next++;
-	job->result_size = job->said_size = 0;
-	job->started = time(NULL);
-	fflush(NULL);
-	job->pid = fork();
-	if (job->pid < 0)
-		die("fork");
-	if (job->pid == 0) {
-		close(result_fds[0]);
-		close(said_fds[0]);
-		be_job(job, many->nodes, result_fds[1], said_fds[1]);
-	}
-	close(result_fds[1]);
-	close(said_fds[1]);
-	job->result_fd = result_fds[0];
-	job->said_fd = said_fds[0];
-}
-
-static void end_job(struct many *many, struct job *job, bool hung)
-{
-	int status;
-	if (hung)
-		kill(job->pid, SIGKILL);
-	while (waitpid(job->pid, &status, 0) < 0 && errno == EINTR)
-		continue;
-	close(job->result_fd);
-	if (job->said_fd >= 0)
-		close(job->said_fd);
-	job->pid = 0;
-	bool whole = job->result_size == sizeof *job->result;
+	struct many *many = context;
+	const struct run_result *result = ended->result;
+	uint64_t seed = ended->task.seed;
 	many->totals.runs++;
-	if (whole)
-		add_result(&many->totals, job->result);
-	if (whole && !job->result->failed)
-		return;
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K%" PRIu64 " of %" PRIu64 " runs, %" PRIu64 " failed ", many->totals.runs,
+			many->last - many->first + 1, many->totals.failed);
+	if (result != NULL)
+		add_result(&many->totals, result);
+	if (result != NULL && !result->failed)
+		return true;
 	many->totals.failed++;
-	if (whole)
-		printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", job->seed, job->result->virtual_ns / 1000000,
-		       job->result->failure);
-	else if (hung)
-		printf("seed %" PRIu64 " failed: no end after %d s\n", job->seed, HUNG_S);
+	if (result != NULL)
+		printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed, result->virtual_ns / 1000000,
+		       result->failure);
 	else
-		printf("seed %" PRIu64 " failed: ended by signal %d\n", job->seed,
-		       WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-	if (job->said_size > 0)
-		printf("%.*s%s", (int)job->said_size, job->said, job->said[job->said_size - 1] == '\n' ? "" : "\n");
-	printf("\treproduce: ikada sim --seed %" PRIu64, job->seed);
+		printf("seed %" PRIu64 " failed: %s\n", seed, ended->why);
+	if (ended->said[0] != '\0')
+		printf("%s%s", ended->said, ended->said[strlen(ended->said) - 1] == '\n' ? "" : "\n");
+	printf("\treproduce: ikada sim --seed %" PRIu64, seed);
 	if (many->nodes != 0)
 		printf(" --nodes %" PRIu32, many->nodes);
 	printf("\n");
 	fflush(stdout);
-	if (many->stop_at_failure)
-		many->ended = true;
+	return !many->stop_at_failure;
 }
 
-/* Reads what a job has for us; true when its result is over. */
-static bool read_result(struct job *job)
+static int run_many(struct many *many, uint32_t jobs_at_a_time)
 {
-	char *at = (char *)job->result;
-	ssize_t n = read(job->result_fd, at + job->result_size, sizeof *job->result - job->result_size);
-	if (n > 0)
-		job->result_size += (size_t)n;
-	return n == 0 || (n < 0 && errno != EINTR) || job->result_size == sizeof *job->result;
-}
-
-static void read_said(struct job *job)
-{
-	char lost[512];
-	size_t room = sizeof job->said - job->said_size;
-	ssize_t n = read(job->said_fd, room > 0 ? job->said + job->said_size : lost, room > 0 ? room : sizeof lost);
-	if (n > 0 && room > 0)
-		job->said_size += (size_t)n;
-	if (n == 0) {
-		close(job->said_fd);
-		job->said_fd = -1;
-	}
-}
-
-static uint32_t running_jobs(const struct many *many)
-{
-	uint32_t n = 0;
-	for (uint32_t i = 0; i < many->jobs; i++)
-		n += many->job[i].pid != 0;
-	return n;
-}
-
-static void serve_jobs(struct many *many)
-{
-	struct pollfd fds[2 * JOBS_MAX];
-	for (uint32_t i = 0; i < many->jobs; i++) {
-		struct job *job = &many->job[i];
-		fds[2 * i] = (struct pollfd){.fd = job->pid != 0 ? job->result_fd : -1, .events = POLLIN};
-		fds[2 * i + 1] = (struct pollfd){.fd = job->pid != 0 ? job->said_fd : -1, .events = POLLIN};
-	}
-	if (poll(fds, 2 * many->jobs, 1000) < 0)
-		return;
-	for (uint32_t i = 0; i < many->jobs; i++) {
-		struct job *job = &many->job[i];
-		if (job->pid == 0)
-			continue;
-		if (fds[2 * i + 1].revents != 0)
-			read_said(job);
-		if (fds[2 * i].revents != 0 && read_result(job)) {
-			while (job->said_fd >= 0 && job->result_size < sizeof *job->result)
-				read_said(job); /* Its last words. */
-			end_job(many, job, false);
-		} else if (time(NULL) - job->started > HUNG_S) {
-			end_job(many, job, true);
-		}
-	}
-}
-
-static void show_progress(const struct many *many, uint64_t first)
-{
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r%" PRIu64 " of %" PRIu64 " runs, %" PRIu64 " failed ", many->totals.runs,
-			many->last - first + 1, many->totals.failed);
-}
-
-static int run_many(struct many *many)
-{
-	uint64_t first = many->next;
-	struct sigaction action = {.sa_handler = on_signal};
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	for (uint32_t i = 0; i < many->jobs; i++) {
-		many->job[i].result = calloc(1, sizeof *many->job[i].result);
-		if (many->job[i].result == NULL)
-			abort();
-	}
-	for (;;) {
-		for (uint32_t i = 0; i < many->jobs && !many->ended && interrupted == 0; i++)
-			if (many->job[i].pid == 0)
-				start_job(many, &many->job[i]);
-		if (running_jobs(many) == 0 || interrupted != 0)
-			break;
-		serve_jobs(many);
-		show_progress(many, first);
-	}
-	for (uint32_t i = 0; i < many->jobs; i++) {
-		if (many->job[i].pid != 0) {
-			kill(many->job[i].pid, SIGKILL);
-			while (waitpid(many->job[i].pid, NULL, 0) < 0 && errno == EINTR)
-				continue;
-		}
-		free(many->job[i].result);
-	}
+	many->next = many->first;
+	const struct sim_jobs jobs = {
+		.jobs = jobs_at_a_time,
+		.result_bytes = sizeof(struct run_result),
+		.context = many,
+		.next = next_seed,
+		.run = run_task,
+		.ended = seed_ended,
+	};
+	int interrupted = sim_jobs_run(&jobs);
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");
 	print_totals(&many->totals);
 	print_last_line(&many->totals);
 	if (interrupted != 0)
-		return 128 + (int)interrupted;
+		return 128 + interrupted;
 	return many->totals.failed == 0 ? 0 : 1;
 }
 
@@ -361,18 +209,20 @@ static bool parse_seeds(const char *text, uint64_t *first, uint64_t *last)
 
 int cli_sim(int argc, char **argv)
 {
-	uint64_t seed = 1, nodes = 0, jobs = 1;
-	const char *seeds = NULL;
+	uint64_t seed = 1, nodes = 0, jobs = 1, runs = 1;
+	const char *seeds = NULL, *lab = NULL;
 	bool trace = false, stop = false, given = false;
 	const struct flag flags[] = {
 		{.name = "seed", .value = "S", .help = "run this one", .number = &seed, .max = UINT64_MAX},
 		{.name = "seeds", .value = "A..B", .help = "run all of these", .text = &seeds},
-		{.name = "jobs", .value = "J", .help = "so many at a time", .number = &jobs, .min = 1, .max = JOBS_MAX},
+		{.name = "jobs", .value = "J", .help = "so many at a time", .number = &jobs, .min = 1, .max = SIM_JOBS_MAX},
 		{.name = "nodes",
 		 .value = "N",
 		 .help = "in each cluster; 0: the seed decides",
 		 .number = &nodes,
 		 .max = RULES_NODES_MAX},
+		{.name = "lab", .value = "NAME", .help = "run this lab, or all; list: names them", .text = &lab},
+		{.name = "runs", .value = "N", .help = "of each lab", .number = &runs, .min = 1, .max = 1000000000},
 		{.name = "trace", .help = "print each event of the one seed", .on = &trace},
 		{.name = "stop", .help = "end at the first failure", .on = &stop},
 	};
@@ -382,19 +232,20 @@ int cli_sim(int argc, char **argv)
 		return status;
 	for (int i = 1; i < argc; i++)
 		given = given || strcmp(argv[i], "--seed") == 0 || strncmp(argv[i], "--seed=", 7) == 0;
+	if (lab != NULL)
+		return sim_labs(&(struct sim_labs_settings){lab, seed, runs, (uint32_t)jobs, trace, stop});
 	if (seeds == NULL)
 		return run_one(seed, (uint32_t)nodes, trace);
 	static struct many many;
 	many.nodes = (uint32_t)nodes;
-	many.jobs = (uint32_t)jobs;
 	many.stop_at_failure = stop;
 	if (given || trace) {
 		fprintf(stderr, "ikada sim: --seeds does not go together with --%s\n", given ? "seed" : "trace");
 		return FLAGS_WRONG;
 	}
-	if (!parse_seeds(seeds, &many.next, &many.last)) {
+	if (!parse_seeds(seeds, &many.first, &many.last)) {
 		fprintf(stderr, "ikada sim: --seeds expects A..B with A not above B, found '%s'\n", seeds);
 		return FLAGS_WRONG;
 	}
-	return run_many(&many);
+	return run_many(&many, (uint32_t)jobs);
 }

@@ -3,8 +3,8 @@
  *
  * After every so many entries each node notes the digest of its state, and tells the others what it has noted lately. A
  * node whose digest after an entry is not that of a strict majority of the members, which have one in common, doubts its
- * own state: it neither leads nor answers from it, logs and votes on, and loads the state again, from its newest
- * snapshot and the log. If it still differs then, what it has on its disk is wrong, too, and another member is asked for
+ * own state: it neither leads nor answers from it, logs and votes on, and loads the state again, from a snapshot of
+ * before that entry and the log. If it still differs then, what it has on its disk is wrong, too, and another member is asked for
  * a snapshot. It serves again when its state is that of a majority.
  *
  * When members differ and none of the states has a majority, nobody can be right by count: after a moment, in which the
@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define SEND_NS (100 * NS_PER_MS)
+#define JUDGE_NS (20 * NS_PER_MS)
 #define UNCLEAR_NS (500 * NS_PER_MS)
 #define ASK_AGAIN_NS (2 * NS_PER_S)
 
@@ -67,6 +68,7 @@ void digest_restored(struct ikada_node *node)
 	struct digests *d = &node->digests;
 	memset(&d->own, 0, sizeof d->own);
 	d->mending = false;
+	d->verdict = DIGEST_UNKNOWN;
 	d->changed = true;
 	for (uint32_t i = 0; i < node->peer_count; i++)
 		node->peers[i].checkpoint_told = 0;
@@ -116,50 +118,62 @@ static uint64_t send(struct ikada_node *node)
 
 /* ---- The verdict ---- */
 
-/* At one of the own checkpoints. */
-static enum digest_verdict judge_at(struct ikada_node *node, const struct wire_digest *own)
+/* What a member said of the state after that entry; NULL: nothing. */
+static const struct wire_digest *said(struct ikada_node *node, uint32_t member, uint64_t index)
 {
-	uint32_t majority = node->config.count / 2 + 1;
-	uint32_t agree = 1, differ = 0, most = 0;
-	for (uint32_t i = 0; i < node->peer_count; i++) {
-		const struct wire_digest *theirs =
-			i == node->self ? NULL : find(&node->peers[i].checkpoints, own->index);
-		if (theirs == NULL)
-			continue;
-		if (same(theirs, own)) {
-			agree++;
-			continue;
-		}
-		differ++;
-		uint32_t alike = 0;
-		for (uint32_t j = 0; j < node->peer_count; j++) {
-			const struct wire_digest *other = find(&node->peers[j].checkpoints, own->index);
-			alike += other != NULL && same(other, theirs);
-		}
-		most = alike > most ? alike : most;
-	}
-	return agree >= majority  ? DIGEST_AGREED
-	       : most >= majority ? DIGEST_WRONG
-	       : differ > 0	  ? DIGEST_UNCLEAR
-				  : DIGEST_UNKNOWN;
+	return find(member == node->self ? &node->digests.own : &node->peers[member].checkpoints, index);
 }
 
-/* The newest evidence counts. */
+/* What a strict majority says; NULL: there is none. */
+static const struct wire_digest *majority(struct ikada_node *node, uint64_t index)
+{
+	for (uint32_t i = 0; i < node->peer_count; i++) {
+		const struct wire_digest *one = said(node, i, index);
+		uint32_t alike = 0;
+		for (uint32_t j = 0; one != NULL && j < node->peer_count; j++) {
+			const struct wire_digest *other = said(node, j, index);
+			alike += other != NULL && same(one, other);
+		}
+		if (alike > node->config.count / 2)
+			return one;
+	}
+	return NULL;
+}
+
+/*
+ * Of each member the newest evidence counts: was it with a majority when there last was one? Who was not is wrong. Since
+ * then, who differs from somebody else that is not known to be wrong may be wrong.
+ */
 static void judge(struct ikada_node *node)
 {
 	struct digests *d = &node->digests;
-	d->verdict = DIGEST_UNKNOWN;
-	for (uint32_t i = d->own.count; i-- > 0;) {
-		const struct wire_digest *own = nth(&d->own, i);
-		enum digest_verdict verdict = judge_at(node, own);
-		if (verdict == DIGEST_UNKNOWN || (verdict == DIGEST_UNCLEAR && d->verdict == DIGEST_UNCLEAR))
-			continue;
-		if (verdict == DIGEST_AGREED && d->verdict == DIGEST_UNCLEAR)
-			return;
-		d->verdict = verdict;
-		d->verdict_index = own->index;
-		if (verdict != DIGEST_UNCLEAR)
-			return;
+	enum digest_verdict of[IKADA_MEMBERS_MAX] = {DIGEST_UNKNOWN};
+	uint64_t decided_at = 0; /* Of a wrong one: since when it is known to be wrong. */
+	bool was_right = false;
+	for (uint32_t n = d->own.count; n-- > 0;) {
+		const struct wire_digest *own = nth(&d->own, n);
+		uint64_t index = own->index;
+		const struct wire_digest *right = majority(node, index);
+		for (uint32_t i = 0; right != NULL && i < node->peer_count; i++) {
+			const struct wire_digest *theirs = said(node, i, index);
+			if (theirs != NULL && of[i] == DIGEST_UNKNOWN)
+				of[i] = same(theirs, right) ? DIGEST_AGREED : DIGEST_WRONG;
+		}
+		was_right |= right != NULL && same(own, right);
+		if (right != NULL && (decided_at == 0 || !was_right))
+			decided_at = index;
+	}
+	d->verdict = of[node->self];
+	d->verdict_index = decided_at;
+	for (uint32_t n = d->own.count; d->verdict != DIGEST_WRONG && n-- > 0;) {
+		const struct wire_digest *own = nth(&d->own, n);
+		for (uint32_t i = 0; own->index > decided_at && i < node->peer_count; i++) {
+			const struct wire_digest *theirs = said(node, i, own->index);
+			if (theirs == NULL || same(theirs, own) || of[i] == DIGEST_WRONG)
+				continue;
+			d->verdict = DIGEST_UNCLEAR;
+			d->verdict_index = own->index;
+		}
 	}
 }
 
@@ -189,8 +203,7 @@ static void doubt(struct ikada_node *node)
 	if (d->mending)
 		return;
 	d->reloaded = true;
-	const struct snapshots *s = &node->snapshots;
-	restore_begin(node, s->count == 0 ? (struct snapshot){0, 0} : s->kept[s->count - 1]);
+	restore_begin(node, snapshots_before(node, d->verdict_index));
 }
 
 static void trust(struct ikada_node *node)
@@ -242,7 +255,7 @@ static void consider(struct ikada_node *node)
 static void reconsider(struct ikada_node *node)
 {
 	struct digests *d = &node->digests;
-	if (node->restore.active)
+	if (node->restore.active || d->changed)
 		return;
 	d->outvoted |= d->verdict == DIGEST_WRONG;
 	if (d->verdict == DIGEST_AGREED ||
@@ -266,10 +279,15 @@ uint64_t digest_turn(struct ikada_node *node)
 	struct digests *d = &node->digests;
 	if (!has_snapshots(node) || node->raft == NULL || node->config.count < 2)
 		return UINT64_MAX;
+	uint64_t now = raw_now(node);
 	uint64_t wake = send(node);
-	if (d->changed)
+	if (d->changed && now >= d->judged_ns + JUDGE_NS) {
 		judge(node);
-	d->changed = false;
+		d->changed = false;
+		d->judged_ns = now;
+	}
+	if (d->changed)
+		wake = earlier(wake, d->judged_ns + JUDGE_NS);
 	if (d->doubted)
 		reconsider(node);
 	else if (!node->restore.active)

@@ -156,7 +156,7 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 	struct peer *peer = links_peer(node, m->to);
 	CHECK(peer != NULL);
 	if (m->kind == IKADA_SNAPSHOT) {
-		transfer_want(node, peer);
+		send_want(node, peer);
 		return;
 	}
 	if (!links_room(peer))

@@ -87,7 +87,7 @@ static void let_go(struct link *link)
 	}
 	if (link->ready) {
 		link->ready = false;
-		transfer_link_closed(peer);
+		send_link_closed(peer);
 		receive_link_closed(link);
 		peer->link = NULL;
 		if (awake_now(node) - link->since_ns >= STABLE_NS)
@@ -181,9 +181,9 @@ static void snapshot_frame(struct link *link, const struct wire_frame *frame)
 	else if (frame->type == WIRE_SNAPSHOT_CHUNK && wire_get_chunk(frame, &chunk))
 		receive_chunk(link, &chunk);
 	else if (frame->type == WIRE_SNAPSHOT_ACK && wire_get_ack(frame, &ack))
-		transfer_ack(link, &ack);
+		send_ack(link, &ack);
 	else if (frame->type == WIRE_SNAPSHOT_ASK && wire_get_ask(frame, &index))
-		transfer_ask(link, index);
+		send_ask(link, index);
 	else
 		hostile(link, "sent a broken part of a snapshot");
 }

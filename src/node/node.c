@@ -44,7 +44,7 @@ static void turn(void *context)
 	bool more = receive_turn(node);
 	more |= restore_turn(node, LOAD_BYTES_PER_TURN);
 	wake = earlier(wake, digest_turn(node));
-	wake = earlier(wake, transfer_turn(node));
+	wake = earlier(wake, send_turn(node));
 	wake = earlier(wake, snapshots_turn(node));
 	route(node);
 	wal_flush(node->wal);
@@ -100,7 +100,7 @@ void ikada_node_close(struct ikada_node *node)
 	env->ops->wake_at(env, UINT64_MAX);
 	links_close(node);
 	requests_close(node);
-	transfer_close(node);
+	send_close(node);
 	receive_close(node);
 	restore_close(node);
 	snapshots_close(node);

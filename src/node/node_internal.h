@@ -12,7 +12,7 @@
  *	cache.c		the encoded log in memory
  *	snapshot.c	snapshots of the own state: when, how, which are kept, and what of the log may go
  *	restore.c	the machine's state from a snapshot
- *	transfer.c	snapshots to others;   receive.c	from others
+ *	send.c	snapshots to others;   receive.c	from others
  *	digest.c	whether the own state is that of the others, and what happens when it is not
  *
  * Callbacks of the embedder (`done`) are made from a turn or from a callback of the env, never inside a step of the
@@ -57,7 +57,7 @@ struct link {
 
 enum request_kind { WRITES = 0, READS = 1 };
 
-/* A snapshot on its way to another member: transfer.c. */
+/* A snapshot on its way to another member: send.c. */
 struct outgoing {
 	bool wanted;	      /* By the core: the peer needs entries that are no longer in the log. */
 	bool asked;	      /* By the peer, to mend its state with, ... */
@@ -194,6 +194,7 @@ enum digest_verdict {
 struct digests {
 	struct checkpoints own;
 	bool changed; /* There is new evidence. */
+	uint64_t judged_ns; /* Raw. */
 	enum digest_verdict verdict;
 	uint64_t verdict_index;
 	uint64_t sent_ns; /* Raw. */
@@ -404,6 +405,8 @@ uint64_t snapshots_newest(const struct ikada_node *node); /* Its index; 0 none. 
 void snapshots_add(struct ikada_node *node, struct snapshot which);
 void snapshots_drop(struct ikada_node *node, struct snapshot which);
 void snapshots_keep_only(struct ikada_node *node, struct snapshot which);
+/* The newest from before the entry `index`, or else the oldest that can be loaded; newer ones are removed. */
+struct snapshot snapshots_before(struct ikada_node *node, uint64_t index);
 void snapshots_members(const struct ikada_node *node, struct buf *out); /* As they stand in a snapshot. */
 
 /* restore.c */
@@ -418,15 +421,15 @@ bool restore_turn(struct ikada_node *node, size_t bytes_max);
 bool restore_newest(struct ikada_node *node, char *error, size_t error_size);
 void restore_close(struct ikada_node *node);
 
-/* transfer.c */
-void transfer_want(struct ikada_node *node, struct peer *peer); /* Also inside a step. */
-void transfer_ack(struct link *link, const struct wire_ack *ack);
-void transfer_ask(struct link *link, uint64_t index);
-void transfer_link_closed(struct peer *peer);
-uint64_t transfer_turn(struct ikada_node *node);
+/* send.c */
+void send_want(struct ikada_node *node, struct peer *peer); /* Also inside a step. */
+void send_ack(struct link *link, const struct wire_ack *ack);
+void send_ask(struct link *link, uint64_t index);
+void send_link_closed(struct peer *peer);
+uint64_t send_turn(struct ikada_node *node);
 /* The oldest snapshot under way; UINT64_MAX: none. The log behind it is still wanted. */
-uint64_t transfer_pinned(const struct ikada_node *node);
-void transfer_close(struct ikada_node *node);
+uint64_t send_pinned(const struct ikada_node *node);
+void send_close(struct ikada_node *node);
 
 /* receive.c */
 void receive_chunk(struct link *link, const struct wire_chunk *chunk);

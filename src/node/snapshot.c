@@ -82,6 +82,15 @@ void snapshots_keep_only(struct ikada_node *node, struct snapshot which)
 	s->count = 1;
 }
 
+struct snapshot snapshots_before(struct ikada_node *node, uint64_t index)
+{
+	struct snapshots *s = &node->snapshots;
+	uint32_t keeps = node->cache.base == 0 ? 0 : 1;
+	while (s->count > keeps && s->kept[s->count - 1].index >= index)
+		snapshots_drop(node, s->kept[s->count - 1]);
+	return s->count == 0 ? (struct snapshot){0, 0} : s->kept[s->count - 1];
+}
+
 /* The log may begin behind the older one. */
 static void compact(struct ikada_node *node)
 {
@@ -90,7 +99,7 @@ static void compact(struct ikada_node *node)
 		return;
 	uint64_t index = s->kept[0].index;
 	if (node->cache.bytes / PINNED_LOG < node->settings.snapshot_log_bytes)
-		index = earlier(index, transfer_pinned(node));
+		index = earlier(index, send_pinned(node));
 	if (index <= node->cache.base)
 		return;
 	struct ikada_event event = {.kind = IKADA_COMPACT, .last_index = index};
@@ -115,8 +124,9 @@ static bool due(const struct ikada_node *node)
 {
 	const struct snapshots *s = &node->snapshots;
 	uint64_t now = raw_now(node);
+	/* A state that may be wrong must not take the place of one that is not. */
 	if (!has_snapshots(node) || node->raft == NULL || node->restore.active || node->digests.doubted ||
-	    node->applied <= snapshots_newest(node) || now < s->not_before_ns)
+	    node->digests.unclear_since_ns != 0 || node->applied <= snapshots_newest(node) || now < s->not_before_ns)
 		return false;
 	return s->wanted || s->bytes_since >= node->settings.snapshot_log_bytes ||
 	       (node->wants_compaction && now >= s->published_ns + NS_PER_S);

@@ -113,12 +113,12 @@ void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_mes
 	if (m->verified_index >= peer->next_index)
 		peer->next_index = m->verified_index + 1;
 	free_window(raft, slot, peer, m->verified_index);
+	if (peer->state == PEER_SNAPSHOT && m->verified_index >= raft->log.base_index)
+		stop(peer, PEER_PROBE);
 	if (m->rejected)
 		rejected(raft, peer, m);
-	else if (m->verified_index + 1 == peer->next_index) {
+	else if (m->verified_index + 1 == peer->next_index)
 		peer->state = PEER_STREAM;
-		peer->owed_snapshot = false;
-	}
 }
 
 void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes)

@@ -29,10 +29,9 @@ static bool is_joint(const struct ikada_config *config)
 	return joint;
 }
 
-/* Counted by hand: do more than half of those who vote say so, on each side if there are two? Slots, as a set. */
-static bool majority(const struct ikada_raft *raft, uint32_t agreeing)
+/* Counted by hand: do more than half of those who vote say so, on each side if there are two? Places, as a set. */
+static bool majority_of(const struct ikada_config *config, uint32_t agreeing)
 {
-	const struct ikada_config *config = &raft->config;
 	int old = 0;
 	int new = 0;
 	for (uint32_t i = 0; i < config->count; i++) {
@@ -55,6 +54,11 @@ static bool majority(const struct ikada_raft *raft, uint32_t agreeing)
 		}
 	}
 	return old > 0 && (new > 0 || !is_joint(config));
+}
+
+static bool majority(const struct ikada_raft *raft, uint32_t agreeing)
+{
+	return majority_of(&raft->config, agreeing);
 }
 
 static uint32_t self_set(const struct ikada_raft *raft)
@@ -127,7 +131,8 @@ static const char *check_role(const struct ikada_raft *raft)
 	RULE(raft->term > 0 || (raft->vote == 0 && raft->leader == 0), "term 0 has no votes and no leader");
 	switch (raft->role) {
 	case IKADA_LEADER:
-		RULE(raft->leader == raft->settings.self, "a leader knows itself as the leader");
+		RULE(raft->leader == raft->settings.self && raft->leader_incarnation == raft->settings.incarnation,
+		     "a leader knows itself as the leader");
 		RULE(raft->vote == raft->settings.self, "a leader voted for itself");
 		RULE(raft->hard_ticket <= raft->durable_ticket, "a leader's own vote is durable");
 		RULE(raft->lead_index <= raft->log.base_index ||
@@ -146,7 +151,8 @@ static const char *check_role(const struct ikada_raft *raft)
 		RULE(raft->leader == 0, "a precandidate knows no leader");
 		break;
 	case IKADA_FOLLOWER:
-		RULE(raft->leader != raft->settings.self, "a follower does not follow itself");
+		RULE(raft->leader != raft->settings.self || raft->leader_incarnation != raft->settings.incarnation,
+		     "a follower does not follow itself");
 		break;
 	}
 	RULE(raft->transfer.id == 0, "only a leader hands leadership on");
@@ -224,7 +230,8 @@ static const char *check_hard(const struct change *c)
 	RULE(a->ticket == b->ticket + (written ? 1 : 0), "tickets are given one by one");
 	RULE(a->durable_ticket >= b->durable_ticket, "what is durable stays durable");
 	RULE(a->durable_ticket == b->durable_ticket || c->event->kind == IKADA_DURABLE, "only the disk makes durable");
-	if (a->vote != 0 && changed && a->vote != a->settings.self)
+	bool own = a->vote == a->settings.self && a->vote_incarnation == a->settings.incarnation;
+	if (a->vote != 0 && changed && !own)
 		RULE(received(c, IKADA_VOTE) && c->in->from == a->vote &&
 			     c->in->from_incarnation == a->vote_incarnation,
 		     "a vote is given to who asks");
@@ -432,18 +439,27 @@ static const char *check_commit(const struct change *c)
 		     "what a snapshot would bring is committed");
 		return NULL;
 	}
-	if (a->role != IKADA_LEADER) {
+	bool led = c->before->role == IKADA_LEADER && c->before->term == a->term; /* It may have left in this step. */
+	if (a->role != IKADA_LEADER && !led) {
 		RULE(received(c, IKADA_APPEND) && c->in->term == a->term, "a follower commits what its leader says");
 		RULE(a->commit <= c->in->commit, "a follower commits no more than its leader");
 		RULE(a->commit <= a->verified_index, "a follower commits no more than is verified to agree");
 		return NULL;
 	}
 	RULE(raft_log_term(&a->log, a->commit) == a->term, "a leader commits by counting in its own term only");
+	/* A configuration that follows in the same step comes after. */
+	bool followed = c->effects->append == IKADA_APPEND_CONFIG;
+	const struct ikada_config *config = followed ? &c->before->config : &a->config;
 	uint32_t holding = 0;
-	for (uint32_t slot = 0; slot < a->config.count; slot++)
-		if ((slot == a->self ? a->log.durable_index : a->peers[slot].match_index) >= a->commit)
-			holding |= 1u << slot;
-	RULE(majority(a, holding), "what is committed is durable on a majority");
+	for (uint32_t i = 0; i < config->count; i++) {
+		const struct ikada_member *member = &config->members[i];
+		uint32_t slot = members_slot(a, member->id, member->incarnation);
+		bool self = member->id == a->settings.self && member->incarnation == a->settings.incarnation;
+		RULE(self || slot < IKADA_MEMBERS_MAX, "who decides has a slot");
+		if ((self ? a->log.durable_index : a->peers[slot].match_index) >= a->commit)
+			holding |= 1u << i;
+	}
+	RULE(majority_of(config, holding), "what is committed is durable on a majority");
 	return NULL;
 }
 

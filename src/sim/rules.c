@@ -422,6 +422,7 @@ static void sent(void *context, const struct ikada_message *m)
 {
 	struct watched *w = context;
 	struct rules *rules = w->rules;
+	rules->counters.sent[m->kind]++;
 	bool counts = m->kind != IKADA_PREVOTE && m->kind != IKADA_PREVOTE_REPLY;
 	if (counts && m->term > w->told_term)
 		w->told_term = m->term;

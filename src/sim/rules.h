@@ -43,6 +43,7 @@ struct rules_counters {
 	uint64_t committed;
 	uint64_t reads_granted;
 	uint64_t reads_refused;
+	uint64_t sent[IKADA_TIMEOUT_NOW + 1]; /* Messages, by kind. */
 };
 
 struct rules_hooks {

@@ -5,7 +5,7 @@
  *
  * To a follower whose entries are no longer in the log the leader sends its newest snapshot, and tells the core how that
  * ended: every transfer that was begun ends once. To a member that asks for one because its own state is wrong, any
- * other member sends one. The open file outlives its name, and holds back compaction: see transfer_pinned.
+ * other member sends one. The open file outlives its name, and holds back compaction: see send_pinned.
  */
 #include "node/node_internal.h"
 
@@ -34,7 +34,7 @@ static void end(struct ikada_node *node, struct outgoing *o, uint64_t index)
 	o->ended_index = index;
 }
 
-void transfer_want(struct ikada_node *node, struct peer *peer)
+void send_want(struct ikada_node *node, struct peer *peer)
 {
 	if (peer->outgoing.file != NULL || peer->outgoing.ended)
 		return;
@@ -42,7 +42,7 @@ void transfer_want(struct ikada_node *node, struct peer *peer)
 	node->wanted = true;
 }
 
-void transfer_ask(struct link *link, uint64_t index)
+void send_ask(struct link *link, uint64_t index)
 {
 	struct outgoing *o = &link->peer->outgoing;
 	o->asked = true;
@@ -50,7 +50,7 @@ void transfer_ask(struct link *link, uint64_t index)
 	link->node->wanted = true;
 }
 
-void transfer_link_closed(struct peer *peer)
+void send_link_closed(struct peer *peer)
 {
 	struct outgoing *o = &peer->outgoing;
 	o->asked = false;
@@ -58,7 +58,7 @@ void transfer_link_closed(struct peer *peer)
 		end(peer->link->node, o, 0);
 }
 
-uint64_t transfer_pinned(const struct ikada_node *node)
+uint64_t send_pinned(const struct ikada_node *node)
 {
 	uint64_t index = UINT64_MAX;
 	for (uint32_t i = 0; i < node->peer_count; i++)
@@ -67,7 +67,7 @@ uint64_t transfer_pinned(const struct ikada_node *node)
 	return index;
 }
 
-void transfer_close(struct ikada_node *node)
+void send_close(struct ikada_node *node)
 {
 	for (uint32_t i = 0; i < node->peer_count; i++)
 		stop(node, &node->peers[i].outgoing);
@@ -144,7 +144,7 @@ static void send_more(struct ikada_node *node, struct peer *peer)
 	}
 }
 
-void transfer_ack(struct link *link, const struct wire_ack *ack)
+void send_ack(struct link *link, const struct wire_ack *ack)
 {
 	struct ikada_node *node = link->node;
 	struct outgoing *o = &link->peer->outgoing;
@@ -231,7 +231,7 @@ static uint64_t look_after(struct ikada_node *node, struct peer *peer)
 	return o->heard_ns + SILENCE_NS;
 }
 
-uint64_t transfer_turn(struct ikada_node *node)
+uint64_t send_turn(struct ikada_node *node)
 {
 	uint64_t wake = UINT64_MAX;
 	for (uint32_t i = 0; i < node->peer_count; i++)
