@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define NS_PER_MS ((uint64_t)1000000)
@@ -34,6 +35,34 @@ static void raise_descriptor_limit(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static uint64_t us(struct timeval t)
+{
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
+static void tell_usage(struct server_usage *usage)
+{
+	struct rusage used;
+	memset(usage, 0, sizeof *usage);
+	if (getrusage(RUSAGE_SELF, &used) == 0) {
+		usage->cpu_user_us = us(used.ru_utime);
+		usage->cpu_system_us = us(used.ru_stime);
+	}
+	size_t resident;
+	if (uv_resident_set_memory(&resident) == 0)
+		usage->resident_bytes = resident;
+}
+
+/* "Linux 6.1.0 x86_64", or NULL. */
+static const char *tell_os(char *text, size_t size)
+{
+	struct utsname names;
+	if (uname(&names) != 0)
+		return NULL;
+	snprintf(text, size, "%.64s %.64s %.64s", names.sysname, names.release, names.machine);
+	return text;
 }
 
 static void stop(uv_signal_t *signal, int number)
@@ -71,7 +100,9 @@ static int serve(struct env *env, const struct server_settings *settings)
 
 int cli_server(int argc, char **argv)
 {
-	struct server_settings settings = {.process_id = (uint64_t)getpid()};
+	char os[200];
+	struct server_settings settings = {
+		.process_id = (uint64_t)getpid(), .os = tell_os(os, sizeof os), .usage = tell_usage};
 	const char *level_name = "info";
 	uint64_t heartbeat_ms = 50, election_ms = 250;
 	const struct flag flags[] = {

@@ -113,6 +113,16 @@ static void put_raft(struct server *server, struct buf *out)
 		   "raft_commit_index:%" PRIu64 "\r\nraft_applied_index:%" PRIu64 "\r\nraft_last_index:%" PRIu64
 		   "\r\nraft_cluster_id:%016" PRIx64 "\r\n",
 		   status.raft.commit, status.applied_index, status.raft.last_index, status.cluster_id);
+	buf_printf(out, "raft_state_digest:");
+	for (size_t i = 0; i < sizeof status.digest; i++)
+		buf_printf(out, "%02x", status.digest[i]);
+	buf_printf(out, "\r\nraft_state_digest_index:%" PRIu64 "\r\nraft_state_doubted:%d\r\n", status.digest_index,
+		   status.doubted);
+	buf_printf(out,
+		   "raft_log_bytes:%" PRIu64 "\r\nraft_snapshot_index:%" PRIu64 "\r\nraft_last_sync_us:%" PRIu64
+		   "\r\nraft_mean_sync_us:%" PRIu64 "\r\nraft_max_sync_us:%" PRIu64 "\r\n",
+		   status.log_bytes, status.snapshot_index, status.sync_last_ns / 1000, status.sync_mean_ns / 1000,
+		   status.sync_max_ns / 1000);
 	for (uint32_t i = 0; i < status.member_count; i++)
 		put_member(&status, i, out);
 }
