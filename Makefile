@@ -40,7 +40,7 @@ $(B)/found/%:
 		{ echo '$(HEADER) is missing: install $*, or run script/bootstrap'; exit 1; }
 	@touch $@
 
-include make/install.mk make/fuzz.mk
+include make/install.mk make/fuzz.mk make/bench.mk
 
 $(B)/ikada: $(OBJ)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -luv -lhiredis -ljansson

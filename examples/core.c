@@ -1,7 +1,7 @@
 /*
  * cc core.c -o core $(pkg-config --cflags --libs ikada-core)
  *
- * Consensus alone: three cores, an array for a network, and a number for a clock. Elects a leader, and commits an entry.
+ * Consensus alone: three cores, an array for a network, a number for a clock. Elects a leader, and commits an entry.
  */
 #include <ikada/raft.h>
 #include <stdio.h>
@@ -23,8 +23,11 @@ static void step(uint64_t id, struct ikada_event event)
 		struct ikada_message m = effects.messages[i];
 		if (m.kind == IKADA_APPEND && m.last_index > m.prev_index) {
 			m.last_index = m.prev_index + 1;
-			step(id, (struct ikada_event){.kind = IKADA_SENT, .peer = m.to, .peer_incarnation = 1,
-						      .last_index = m.last_index, .bytes = 64});
+			step(id, (struct ikada_event){.kind = IKADA_SENT,
+						      .peer = m.to,
+						      .peer_incarnation = 1,
+						      .last_index = m.last_index,
+						      .bytes = 64});
 		}
 		queue[sent++ % QUEUE] = m;
 	}
@@ -36,20 +39,27 @@ static void deliver(struct ikada_message m)
 {
 	struct ikada_run run = {m.last_index, ikada_raft_term_at(cores[m.from], m.last_index)};
 	m.from_incarnation = m.to_incarnation = 1;
-	step(m.to, (struct ikada_event){.kind = IKADA_RECEIVE, .message = &m, .runs = &run,
+	step(m.to, (struct ikada_event){.kind = IKADA_RECEIVE,
+					.message = &m,
+					.runs = &run,
 					.run_count = m.kind == IKADA_APPEND && m.last_index > m.prev_index});
 }
 
 int main(void)
 {
-	struct ikada_limits limits = {.term_runs = 64, .inflight_messages = 8, .inflight_bytes = 4096, .uncommitted_entries = 8};
+	struct ikada_limits limits = {
+		.term_runs = 64, .inflight_messages = 8, .inflight_bytes = 4096, .uncommitted_entries = 8};
 	struct ikada_boot boot = {.config = {.count = NODES, .max_id = NODES, .members = {{1, 1}, {2, 1}, {3, 1}}}};
 	struct ikada_raft_status status;
 	uint64_t wanted = 0, agreed = 0;
 	boot.config_before = boot.config;
 	for (uint64_t id = 1; id <= NODES; id++) {
-		struct ikada_settings settings = {.self = id, .incarnation = 1, .seed = id, .heartbeat_ns = 50000000,
-						  .election_min_ns = 250000000, .election_max_ns = 500000000};
+		struct ikada_settings settings = {.self = id,
+						  .incarnation = 1,
+						  .seed = id,
+						  .heartbeat_ns = 50000000,
+						  .election_min_ns = 250000000,
+						  .election_max_ns = 500000000};
 		cores[id] = ikada_raft_init(malloc(ikada_raft_size(&limits)), &limits, &settings, &boot);
 	}
 	while (agreed < NODES) {

@@ -43,7 +43,8 @@ static void done(struct ikada_request *of, enum ikada_outcome outcome, const uin
 		memcpy(&sum, reply, sizeof sum);
 		printf("the counter is %ju\n", (uintmax_t)sum);
 	} else {
-		printf("%s\n", outcome == IKADA_UNKNOWN ? "it may have been added" : "it was not added: no leader, or busy");
+		printf("%s\n",
+		       outcome == IKADA_UNKNOWN ? "it may have been added" : "it was not added: no leader, or busy");
 	}
 	fflush(stdout);
 }

@@ -8,9 +8,8 @@
  *	ikada_node_close(node);
  *	ikada_env_destroy(env);
  *
- * One env, one thread, one node. Several in one process know nothing of each other. The process ignores SIGPIPE from the
- * first on. What the log of a node cannot do without (a sync that fails, memory) ends the process, with one line on
- * stderr.
+ * One env, one thread, one node. Several in one process know nothing of each other. The process ignores SIGPIPE from
+ * the first on. What a node cannot go on without, such as a sync that failed, ends the process with a line on stderr.
  */
 #ifndef IKADA_ENV_PUBLIC_H
 #define IKADA_ENV_PUBLIC_H

@@ -68,6 +68,24 @@ struct ikada_member {
 };
 
 /*
+ * Changes. IKADA_CHANGE names all who are to be members, as VOTER or LEARNER; a leader goes there over at most three
+ * configurations, each an entry (IKADA_APPEND_CONFIG), by itself, and the next leader goes on where it stopped:
+ *
+ *	staged	if voters are to come: they are JOINING, those who are to go LEAVING. It stays so until all who join have
+ *		caught up, for ever if one cannot; until then another change can replace this one, or undo it.
+ *	joint	if voters come or go: they are INCOMING and OUTGOING.
+ *	final	VOTER and LEARNER only.
+ *
+ * Refused as busy: before an entry of the leader's own term is committed, while the last configuration is not committed
+ * or is joint, and while leadership is handed on. Refused as invalid: no voter left, more members than the limits (who
+ * goes counts until it has gone), a voter that is to be a learner, an id not above max_id that is no member's. The same
+ * id with another incarnation than a member's replaces that member.
+ *
+ * A leader that is no voter of the final configuration leaves when that is committed. Who is no member any more is sent
+ * entries until then, and told once that it has gone.
+ */
+
+/*
  * A configuration, by value; members ascend by (id, incarnation). It is in force from when its entry is appended, and
  * no longer when that is cut off the log. With count 0, a log that has not been told of any yet: nobody votes.
  */
@@ -240,7 +258,7 @@ struct ikada_event {
 enum ikada_refusal {
 	IKADA_REFUSED_NOT_LEADER = 1,
 	IKADA_REFUSED_BUSY = 2,	     /* A limit is reached, or something is under way; try again later. */
-	IKADA_REFUSED_INVALID = 3,   /* A change that must not be: see IKADA_APPEND_CONFIG. */
+	IKADA_REFUSED_INVALID = 3,   /* A change that must not be: see struct ikada_config. */
 	IKADA_REFUSED_UNCHANGED = 4, /* A change to what already is. */
 };
 

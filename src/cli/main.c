@@ -14,6 +14,7 @@ static const struct command commands[] = {
 	{"server", cli_server, "one node of a cluster"},
 	{"dev", cli_dev, "a whole cluster on this machine, for trying things out"},
 	{"status", cli_status, "how a cluster is: who leads, who lags, who does not answer"},
+	{"bench", cli_bench, "a load on a cluster, and how long its requests took"},
 	{"sim", cli_sim, "clusters in a simulated world, with faults, from seeds"},
 };
 

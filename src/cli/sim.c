@@ -19,6 +19,7 @@ struct totals {
 	uint64_t runs, failed;
 	uint64_t events, virtual_ns;
 	uint64_t faults[FAULT_KINDS];
+	uint64_t deaths[NODE_SNAPSHOT_STEPS];
 	struct sim_counters sim;
 	struct rules_counters rules;
 	struct cluster_counters cluster;
@@ -39,11 +40,20 @@ static void add_result(struct totals *totals, const struct run_result *result)
 	totals->events += result->sim.events;
 	totals->virtual_ns += result->virtual_ns;
 	add_up(totals->faults, result->faults, sizeof totals->faults);
+	add_up(totals->deaths, result->deaths, sizeof totals->deaths);
 	add_up(&totals->sim, &result->sim, sizeof totals->sim);
 	add_up(&totals->rules, &result->rules, sizeof totals->rules);
 	add_up(&totals->cluster, &result->cluster, sizeof totals->cluster);
 	add_up(&totals->history, &result->history, sizeof totals->history);
 	totals->history.states_max = most > result->history.states_max ? most : result->history.states_max;
+}
+
+static const char *step_name(enum node_snapshot_step step)
+{
+	static const char *const names[] = {"held",   "saved",	 "verified", "published",      "pruned",   "compacted",
+					    "coming", "resumed", "received", "received-whole", "installed"};
+	_Static_assert(sizeof names / sizeof *names == NODE_SNAPSHOT_STEPS, "a name for each step");
+	return names[step];
 }
 
 static void print_totals(const struct totals *t)
@@ -69,7 +79,18 @@ static void print_totals(const struct totals *t)
 	       " names lost\n",
 	       t->sim.frames_delivered, t->sim.frames_dropped, t->sim.frames_duplicated, t->sim.connects, t->sim.resets,
 	       t->sim.disk_syncs, t->sim.sectors_lost, t->sim.entries_lost);
-	printf("faults:");
+	const uint64_t *steps = t->rules.snapshot_steps;
+	printf("snapshots: %" PRIu64 " taken, %" PRIu64 " compactions, %" PRIu64 " installs, %" PRIu64
+	       " of these during writes and %" PRIu64 " keeping a tail, %" PRIu64 " receptions resumed\n",
+	       steps[NODE_SNAPSHOT_PUBLISHED], t->rules.compactions, t->rules.installs, t->rules.installs_in_writes,
+	       t->rules.installs_keeping, steps[NODE_RECEIVE_RESUMED]);
+	printf("states: %" PRIu64 " starts from a snapshot, %" PRIu64 " loaded in a running node, %" PRIu64
+	       " bits flipped\n",
+	       t->rules.loads_at_start, t->rules.loads, t->cluster.flips);
+	printf("deaths:");
+	for (uint32_t i = 0; i < NODE_SNAPSHOT_STEPS; i++)
+		printf(" %s %" PRIu64, step_name((enum node_snapshot_step)i), t->deaths[i]);
+	printf("\nfaults:");
 	for (uint32_t i = 0; i < FAULT_KINDS; i++)
 		printf(" %s %" PRIu64, fault_name((enum fault_kind)i), t->faults[i]);
 	printf("\n");

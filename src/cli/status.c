@@ -142,6 +142,19 @@ static void read_info(struct status *status, struct status_node *node, const cha
 
 /* ---- Asking ---- */
 
+__attribute__((format(printf, 3, 4))) static void problem(struct status *status, enum status_health health,
+							  const char *format, ...)
+{
+	va_list args;
+	if (status->health < health)
+		status->health = health;
+	if (status->problem_count == STATUS_PROBLEMS_MAX)
+		return;
+	va_start(args, format);
+	vsnprintf(status->problems[status->problem_count++], STATUS_TEXT_BYTES, format, args);
+	va_end(args);
+}
+
 /* The text of an INFO, or NULL with a reason in call->error. */
 static const char *info_of(struct client_call *call)
 {
@@ -170,9 +183,8 @@ static bool ask_for_members(struct status *status)
 		if (self != NULL)
 			snprintf(self->address, sizeof self->address, "%s", status->asked);
 	} else {
-		status->health = NOT_SERVING;
-		snprintf(status->problems[status->problem_count++], STATUS_TEXT_BYTES,
-			 "%.100s: %s; ask another node with --host and --port", status->asked, call.error);
+		problem(status, NOT_SERVING, "%.100s: %s", status->asked, call.error);
+		problem(status, NOT_SERVING, "ask another node, with --host and --port");
 	}
 	if (call.reply != NULL)
 		freeReplyObject(call.reply);
@@ -208,19 +220,6 @@ static void ask_all(struct status *status)
 }
 
 /* ---- Judging ---- */
-
-__attribute__((format(printf, 3, 4))) static void problem(struct status *status, enum status_health health,
-							  const char *format, ...)
-{
-	va_list args;
-	if (status->health < health)
-		status->health = health;
-	if (status->problem_count == STATUS_PROBLEMS_MAX)
-		return;
-	va_start(args, format);
-	vsnprintf(status->problems[status->problem_count++], STATUS_TEXT_BYTES, format, args);
-	va_end(args);
-}
 
 /* The leader of the newest term that anybody has heard of, if anybody in that term knows one. */
 static void find_leader(struct status *status)

@@ -7,11 +7,19 @@ void cache_init(struct cache *cache, struct mem *mem, size_t chunk_bytes)
 	cache->chunk_bytes = chunk_bytes;
 }
 
+static void let_go(struct cache *cache, struct cache_chunk *chunk)
+{
+	if (chunk->room == cache->chunk_bytes && cache->spare_count < CACHE_SPARE_MAX)
+		cache->spare[cache->spare_count++] = chunk->bytes;
+	else
+		mem_free(cache->mem, chunk->bytes);
+}
+
 static void pop_chunk(struct cache *cache)
 {
 	struct cache_chunk *chunk = &cache->chunks[--cache->chunk_count];
 	cache->bytes -= chunk->used;
-	mem_free(cache->mem, chunk->bytes);
+	let_go(cache, chunk);
 	if (cache->chunk_count > 0)
 		return;
 	cache->bytes += cache->head;
@@ -29,6 +37,8 @@ void cache_reset(struct cache *cache, uint64_t base)
 void cache_free(struct cache *cache)
 {
 	cache_reset(cache, 0);
+	while (cache->spare_count > 0)
+		mem_free(cache->mem, cache->spare[--cache->spare_count]);
 	mem_free(cache->mem, cache->at);
 	mem_free(cache->mem, cache->chunks);
 }
@@ -43,7 +53,10 @@ static struct cache_chunk *push_chunk(struct cache *cache, size_t size)
 	chunk->first = cache->last + 1;
 	chunk->used = 0;
 	chunk->room = size > cache->chunk_bytes ? size : cache->chunk_bytes;
-	chunk->bytes = mem_alloc(cache->mem, chunk->room);
+	if (chunk->room == cache->chunk_bytes && cache->spare_count > 0)
+		chunk->bytes = cache->spare[--cache->spare_count];
+	else
+		chunk->bytes = mem_alloc(cache->mem, chunk->room);
 	return chunk;
 }
 
@@ -95,7 +108,7 @@ void cache_drop(struct cache *cache, uint64_t base)
 	while (whole + 1 < cache->chunk_count && cache->chunks[whole + 1].first <= base + 1) {
 		cache->bytes -= cache->chunks[whole].used - cache->head;
 		cache->head = 0;
-		mem_free(cache->mem, cache->chunks[whole++].bytes);
+		let_go(cache, &cache->chunks[whole++]);
 	}
 	cache->chunk_count -= whole;
 	memmove(cache->chunks, cache->chunks + whole, cache->chunk_count * sizeof *cache->chunks);

@@ -3,13 +3,15 @@
  * disk and apply read them in place.
  *
  * Entries stand one behind the other in chunks, so that a run of them is one piece. Cut at the tail, dropped at the
- * front, where a chunk goes when all that is in it went.
+ * front, where a chunk goes when all that is in it went; some of these wait to be used again.
  */
 #ifndef IKADA_NODE_CACHE_H
 #define IKADA_NODE_CACHE_H
 
 #include "base/entry.h"
 #include "base/mem.h"
+
+enum { CACHE_SPARE_MAX = 64 }; /* Chunks. */
 
 struct cache_chunk {
 	uint64_t first; /* Index of the first entry that stands here. */
@@ -23,13 +25,15 @@ struct cache {
 	size_t chunk_bytes;
 	uint64_t base; /* The cache holds base + 1 .. last. */
 	uint64_t last;
-	size_t bytes; /* Of the entries that it holds. */
-	size_t head;  /* In the first chunk: bytes of entries that were dropped. */
+	size_t bytes;	    /* Of the entries that it holds. */
+	size_t head;	    /* In the first chunk: bytes of entries that were dropped. */
 	const uint8_t **at; /* Where entry base + 1 + i stands. */
 	size_t at_room;
 	struct cache_chunk *chunks;
 	size_t chunk_count;
 	size_t chunk_room;
+	uint8_t *spare[CACHE_SPARE_MAX];
+	size_t spare_count;
 };
 
 void cache_init(struct cache *cache, struct mem *mem, size_t chunk_bytes);

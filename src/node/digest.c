@@ -4,7 +4,7 @@
  * After every so many entries each node notes the digest of its state, and tells the others what it has noted lately. A
  * node whose digest after an entry is not that of a strict majority of the members, which have one in common, doubts its
  * own state: it neither leads nor answers from it, logs and votes on, and loads the state again, from a snapshot of
- * before that entry and the log. If it still differs then, what it has on its disk is wrong, too, and another member is asked for
+ * when it was right and the log. If it still differs then, what it has on its disk is wrong, too, and another member is asked for
  * a snapshot. It serves again when its state is that of a majority.
  *
  * When members differ and none of the states has a majority, nobody can be right by count: after a moment, in which the
@@ -148,8 +148,8 @@ static void judge(struct ikada_node *node)
 {
 	struct digests *d = &node->digests;
 	enum digest_verdict of[IKADA_MEMBERS_MAX] = {DIGEST_UNKNOWN};
-	uint64_t decided_at = 0; /* Of a wrong one: since when it is known to be wrong. */
-	bool was_right = false;
+	uint64_t decided_at = 0;
+	d->right_index = 0;
 	for (uint32_t n = d->own.count; n-- > 0;) {
 		const struct wire_digest *own = nth(&d->own, n);
 		uint64_t index = own->index;
@@ -159,9 +159,10 @@ static void judge(struct ikada_node *node)
 			if (theirs != NULL && of[i] == DIGEST_UNKNOWN)
 				of[i] = same(theirs, right) ? DIGEST_AGREED : DIGEST_WRONG;
 		}
-		was_right |= right != NULL && same(own, right);
-		if (right != NULL && (decided_at == 0 || !was_right))
+		if (right != NULL && decided_at == 0)
 			decided_at = index;
+		if (right != NULL && d->right_index == 0 && same(own, right))
+			d->right_index = index;
 	}
 	d->verdict = of[node->self];
 	d->verdict_index = decided_at;
@@ -203,7 +204,7 @@ static void doubt(struct ikada_node *node)
 	if (d->mending)
 		return;
 	d->reloaded = true;
-	restore_begin(node, snapshots_before(node, d->verdict_index));
+	restore_begin(node, snapshots_up_to(node, d->right_index));
 }
 
 static void trust(struct ikada_node *node)
@@ -226,7 +227,8 @@ static void ask(struct ikada_node *node)
 		return;
 	d->ask_ns = raw_now(node) + ASK_AGAIN_NS;
 	struct peer *peer = links_peer(node, node->leader);
-	for (uint32_t i = 0; i < node->peer_count && (peer == NULL || peer->link == NULL || d->asked == peer->id); i++) {
+	for (uint32_t i = 0; i < node->peer_count && (peer == NULL || peer->link == NULL || d->asked == peer->id);
+	     i++) {
 		d->turn = (d->turn + 1) % node->peer_count;
 		peer = d->turn == node->self ? NULL : &node->peers[d->turn];
 	}

@@ -97,9 +97,9 @@ static const struct ikada_member *member_of(const struct ikada_config *config, u
 static bool judge_first(const struct ikada_node *node, const struct wire_hello *hello, char *why)
 {
 	const struct ikada_config *theirs = &hello->config;
-	bool same = theirs->count == node->peer_count;
+	bool same = theirs->count == node->peer_count && theirs->index == 0 && ikada_config_valid(theirs);
 	for (uint32_t i = 0; same && i < theirs->count; i++)
-		same = theirs->members[i].id == node->peers[i].id;
+		same = theirs->members[i].id == node->peers[i].id && theirs->members[i].standing == IKADA_VOTER;
 	if (!same)
 		return no(why, "node %" PRIu64 " is in a cluster of other members than node %" PRIu64 "'s list names",
 			  hello->from, node->settings.id);

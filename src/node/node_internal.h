@@ -59,9 +59,9 @@ enum request_kind { WRITES = 0, READS = 1 };
 
 /* A snapshot on its way to another member: send.c. */
 struct outgoing {
-	bool wanted;	      /* By the core: the peer needs entries that are no longer in the log. */
-	bool asked;	      /* By the peer, to mend its state with, ... */
-	uint64_t asked_index; /* ... of this index or a later one. */
+	bool wanted;		/* By the core: the peer needs entries that are no longer in the log. */
+	bool asked;		/* By the peer, to mend its state with, ... */
+	uint64_t asked_index;	/* ... of this index or a later one. */
 	uint64_t not_before_ns; /* Raw: after a failure. */
 	/* Under way: */
 	struct env_file *file; /* NULL: nothing is. */
@@ -100,7 +100,7 @@ struct peer {
 	uint64_t not_leading; /* The term of which it said that it does not lead in it. */
 	struct outgoing outgoing;
 	struct checkpoints checkpoints;
-	uint64_t checkpoint_told; /* The last of ours that it was told of over `link`. */
+	uint64_t checkpoint_told;	      /* The last of ours that it was told of over `link`. */
 	char complaint[COMPLAINT_BYTES + 16]; /* What was last logged about it: said once, not in a flood. */
 };
 
@@ -153,10 +153,11 @@ struct snapshots {
 	char *dir;
 	struct snapshot kept[SNAPSHOTS_KEPT + 1]; /* Ascending. */
 	uint32_t count;
-	uint64_t bytes_since; /* Of entries applied since the newest was begun. */
-	bool wanted;	      /* Whatever has been applied since. */
-	uint64_t not_before_ns; /* Raw. */
-	uint64_t published_ns;  /* Raw: the last one. */
+	uint64_t bytes_since;	      /* Of entries applied since the newest was begun. */
+	uint64_t due_bytes;	      /* So many make the next one due: not the same on each node. */
+	bool wanted;		      /* Whatever has been applied since. */
+	uint64_t not_before_ns;	      /* Raw. */
+	uint64_t published_ns;	      /* Raw: the last one. */
 	struct snapshot_draft *draft; /* Being taken; NULL none. */
 	void *held;		      /* What of it is not written yet; NULL nothing. */
 	uint8_t digest[IKADA_DIGEST_BYTES];
@@ -193,19 +194,20 @@ enum digest_verdict {
 };
 struct digests {
 	struct checkpoints own;
-	bool changed; /* There is new evidence. */
+	bool changed;	    /* There is new evidence. */
 	uint64_t judged_ns; /* Raw. */
 	enum digest_verdict verdict;
 	uint64_t verdict_index;
-	uint64_t sent_ns; /* Raw. */
+	uint64_t right_index;	   /* The last after which the own state was that of a majority; 0: not known. */
+	uint64_t sent_ns;	   /* Raw. */
 	uint64_t unclear_since_ns; /* Raw: since when others differ and no majority is known; 0: it is not so. */
-	bool doubted;	  /* The state is not served from, and this node does not lead. */
-	bool outvoted;	  /* ... because a majority had another. */
-	bool reloaded;	  /* ... and loading it again has not helped, if it still differs. */
-	bool mending;	  /* It is to be mended with another's snapshot. */
-	uint64_t ask_ns;  /* Raw: when to ask for one, or ask again. */
-	uint64_t asked;	  /* The member that was asked last, ... */
-	uint32_t turn;	  /* ... or the last one whose turn it was, by its place. */
+	bool doubted;		   /* The state is not served from, and this node does not lead. */
+	bool outvoted;		   /* ... because a majority had another. */
+	bool reloaded;		   /* ... and loading it again has not helped, if it still differs. */
+	bool mending;		   /* It is to be mended with another's snapshot. */
+	uint64_t ask_ns;	   /* Raw: when to ask for one, or ask again. */
+	uint64_t asked;		   /* The member that was asked last, ... */
+	uint32_t turn;		   /* ... or the last one whose turn it was, by its place. */
 };
 
 struct ikada_node {
@@ -238,7 +240,7 @@ struct ikada_node {
 	uint32_t stranger_count;
 	uint64_t stranger_logged_ns;
 	struct rng rng;	    /* For backoff. */
-	struct buf chunk; /* Of a snapshot that is being sent. */
+	struct buf chunk;   /* Of a snapshot that is being sent. */
 	struct buf scratch; /* A frame being encoded. */
 
 	/* boot.c */
@@ -398,15 +400,15 @@ void handshake_consider(struct ikada_node *node); /* Is it time to promise a fir
 /* snapshot.c */
 bool snapshots_open(struct ikada_node *node, const struct wal_state *state, char *error, size_t error_size);
 void snapshots_close(struct ikada_node *node);
-uint64_t snapshots_turn(struct ikada_node *node);    /* Goes on taking one; returns when it wants to run next. */
-void snapshots_abandon(struct ikada_node *node);     /* The one being taken. */
+uint64_t snapshots_turn(struct ikada_node *node);	  /* Goes on taking one; returns when it wants to run next. */
+void snapshots_abandon(struct ikada_node *node);	  /* The one being taken. */
 uint64_t snapshots_newest(const struct ikada_node *node); /* Its index; 0 none. */
 /* One more is durable. Some older one goes. */
 void snapshots_add(struct ikada_node *node, struct snapshot which);
 void snapshots_drop(struct ikada_node *node, struct snapshot which);
 void snapshots_keep_only(struct ikada_node *node, struct snapshot which);
-/* The newest from before the entry `index`, or else the oldest that can be loaded; newer ones are removed. */
-struct snapshot snapshots_before(struct ikada_node *node, uint64_t index);
+/* The newest that goes no further than the entry `index`, or else the oldest; newer ones are removed. */
+struct snapshot snapshots_up_to(struct ikada_node *node, uint64_t index);
 void snapshots_members(const struct ikada_node *node, struct buf *out); /* As they stand in a snapshot. */
 
 /* restore.c */
@@ -438,7 +440,7 @@ bool receive_turn(struct ikada_node *node); /* True: it wants to go on at once. 
 void receive_close(struct ikada_node *node);
 
 /* digest.c */
-void digest_applied(struct ikada_node *node); /* An entry was. */
+void digest_applied(struct ikada_node *node);  /* An entry was. */
 void digest_restored(struct ikada_node *node); /* The state is another now. */
 void digest_frame(struct link *link, const struct wire_digest *digests, size_t count);
 void digest_link_ready(struct peer *peer);

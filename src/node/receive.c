@@ -149,10 +149,8 @@ static void install(struct ikada_node *node)
 		return;
 	}
 	observe(node, NODE_RECEIVE_PUBLISHED);
-	struct ikada_event event = {.kind = IKADA_INSTALL,
-				    .last_index = name.index,
-				    .last_term = name.term,
-				    .config = &members.config};
+	struct ikada_event event = {
+		.kind = IKADA_INSTALL, .last_index = name.index, .last_term = name.term, .config = &members.config};
 	drive_event(node, &event);
 	if (name.index > node->commit || name.index < node->cache.base) {
 		snapshot_remove(node->env, node->snapshots.dir, name);

@@ -184,7 +184,8 @@ bool restore_newest(struct ikada_node *node, char *error, size_t error_size)
 		reject(node);
 	}
 	snprintf(error, error_size,
-		 "the log in %s begins behind entry %" PRIu64 ", and there is no snapshot that reaches so far and can be "
+		 "the log in %s begins behind entry %" PRIu64
+		 ", and there is no snapshot that reaches so far and can be "
 		 "loaded: this node can only come back as a new member, with an empty directory",
 		 node->data_dir, node->cache.base);
 	return false;

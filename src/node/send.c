@@ -131,8 +131,9 @@ static void send_more(struct ikada_node *node, struct peer *peer)
 		size_t size = (size_t)earlier(o->bytes - o->offset, chunk_bytes);
 		int64_t got = node->env->ops->read_at(o->file, buf_reserve(&node->chunk, size), size, o->offset);
 		if (got != (int64_t)size) {
-			env_log(node->env, ENV_WARN, "snapshot", "index=%" PRIu64 " cannot be read at byte %" PRIu64 ": %s",
-				o->which.index, o->offset, got < 0 ? strerror((int)-got) : "it ends there");
+			env_log(node->env, ENV_WARN, "snapshot",
+				"index=%" PRIu64 " cannot be read at byte %" PRIu64 ": %s", o->which.index, o->offset,
+				got < 0 ? strerror((int)-got) : "it ends there");
 			o->not_before_ns = raw_now(node) + FAILURE_PAUSE_NS;
 			end(node, o, 0);
 			return;

@@ -82,11 +82,11 @@ void snapshots_keep_only(struct ikada_node *node, struct snapshot which)
 	s->count = 1;
 }
 
-struct snapshot snapshots_before(struct ikada_node *node, uint64_t index)
+struct snapshot snapshots_up_to(struct ikada_node *node, uint64_t index)
 {
 	struct snapshots *s = &node->snapshots;
 	uint32_t keeps = node->cache.base == 0 ? 0 : 1;
-	while (s->count > keeps && s->kept[s->count - 1].index >= index)
+	while (s->count > keeps && s->kept[s->count - 1].index > index)
 		snapshots_drop(node, s->kept[s->count - 1]);
 	return s->count == 0 ? (struct snapshot){0, 0} : s->kept[s->count - 1];
 }
@@ -128,8 +128,15 @@ static bool due(const struct ikada_node *node)
 	if (!has_snapshots(node) || node->raft == NULL || node->restore.active || node->digests.doubted ||
 	    node->digests.unclear_since_ns != 0 || node->applied <= snapshots_newest(node) || now < s->not_before_ns)
 		return false;
-	return s->wanted || s->bytes_since >= node->settings.snapshot_log_bytes ||
+	return s->wanted || s->bytes_since >= s->due_bytes ||
 	       (node->wants_compaction && now >= s->published_ns + NS_PER_S);
+}
+
+/* Between three and five quarters of what is set: the members had better not all be at it at the same time. */
+static void draw_due(struct ikada_node *node)
+{
+	uint64_t bytes = node->settings.snapshot_log_bytes;
+	node->snapshots.due_bytes = bytes - bytes / 4 + rng_below(&node->rng, bytes / 2);
 }
 
 static void let_go(struct ikada_node *node)
@@ -148,6 +155,7 @@ static void begin(struct ikada_node *node)
 	node->machine.digest(node->machine.context, s->digest);
 	s->bytes_since = 0;
 	s->wanted = false;
+	draw_due(node);
 	s->draft = snapshot_draft_open(node->env, s->dir, name, DRAFT_TAKEN);
 	struct buf members;
 	buf_init(&members, node->mem);
@@ -263,8 +271,9 @@ static void take_stock(struct ikada_node *node, const struct wal_state *state, c
 			snapshots_add(node, found[i]);
 			continue;
 		}
-		env_log(node->env, ENV_INFO, "snapshot", "removes the snapshot of index %" PRIu64 ": the log has %" PRIu64
-			" to %" PRIu64, found[i].index, state->base_index, node->cache.last);
+		env_log(node->env, ENV_INFO, "snapshot",
+			"removes the snapshot of index %" PRIu64 ": the log has %" PRIu64 " to %" PRIu64,
+			found[i].index, state->base_index, node->cache.last);
 		remove_file(node, found[i]);
 	}
 }
@@ -280,6 +289,7 @@ bool snapshots_open(struct ikada_node *node, const struct wal_state *state, char
 	}
 	if (!has_snapshots(node))
 		return true;
+	draw_due(node);
 	s->dir = path_join(node->mem, node->data_dir, "snapshot");
 	struct snapshot *found = NULL;
 	int64_t count = snapshot_dir_make(node->env, s->dir);

@@ -93,6 +93,8 @@ static void boot(void *context)
 				.segment_bytes = 64 * 1024,
 				.term_runs = (uint32_t)cluster->term_runs,
 				.request_deadline_ns = cluster->request_deadline_ns,
+				.snapshot_log_bytes = cluster->snapshot_log_bytes,
+				.checkpoint_entries = cluster->checkpoint_entries,
 			},
 		.listen = member->listen,
 		.process_id = member->number + 1,
@@ -153,6 +155,26 @@ void cluster_stop(struct member *member)
 	ended(member);
 	if (all && left > 0)
 		cluster_fail(cluster, "node %" PRIu32 " leaves %zu bytes of memory behind", member->number + 1, left);
+}
+
+static void flip(void *context)
+{
+	struct member *member = context;
+	struct keyspace *keyspace = &member->server->machine->keyspace;
+	static const struct slice key = {(const uint8_t *)"flipped", 7};
+	static const struct slice value = {(const uint8_t *)"bit", 3};
+	/* Not while it is being loaded: then it would be noticed as a damaged file. */
+	if (!server_node(member->server)->restore.active)
+		keyspace_put(keyspace, key, value);
+}
+
+void cluster_flip(struct member *member)
+{
+	if (member->server == NULL)
+		return;
+	cluster_say(member->cluster, "a bit flips in the state of node %" PRIu32, member->number + 1);
+	member->cluster->counters.flips++;
+	sim_host_run(member->host, flip, member);
 }
 
 bool cluster_on_fatal(struct cluster *cluster, struct sim_host *host, const char *text)

@@ -29,6 +29,7 @@ struct cluster_counters {
 	uint64_t stops;
 	uint64_t excused_ends;
 	uint64_t excused_starts; /* Tries that failed. */
+	uint64_t flips;
 };
 
 struct cluster {
@@ -40,6 +41,8 @@ struct cluster {
 	char list[256]; /* As for --cluster. */
 	uint64_t term_runs;
 	uint64_t request_deadline_ns;
+	uint64_t snapshot_log_bytes;
+	uint64_t checkpoint_entries;
 	/* Where a trace goes; NULL: nowhere. */
 	void (*trace)(void *context, const char *text);
 	void *trace_context;
@@ -58,6 +61,9 @@ bool cluster_start(struct member *member);
 void cluster_crash(struct member *member, enum sim_crash how);
 /* Ends it in good order: it closes everything, and leaves no memory behind. Nothing when it is down. */
 void cluster_stop(struct member *member);
+
+/* A bit flips in the memory of its state: there is a key that no client knows. Nothing when it is down. */
+void cluster_flip(struct member *member);
 
 /* The hook of the world: a process ended by itself. True when it had an excuse. */
 bool cluster_on_fatal(struct cluster *cluster, struct sim_host *host, const char *text);

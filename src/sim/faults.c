@@ -43,14 +43,17 @@ struct faults {
 	struct sim_host_settings host[RULES_NODES_MAX]; /* Likewise. */
 	uint64_t points_left[RULES_NODES_MAX];		/* Until FAULT_POINT strikes; 0: it does not. */
 	bool error_pending[RULES_NODES_MAX];		/* The excuse of FAULT_DISK_ERROR. */
+	uint32_t steps_left[RULES_NODES_MAX];		/* Bits of the steps at which FAULT_SNAPSHOT strikes. */
+	uint64_t deaths[NODE_SNAPSHOT_STEPS];
+	bool flipped;
 };
 
 const char *fault_name(enum fault_kind kind)
 {
-	static const char *const names[] = {"stop",	 "kill",      "power",	   "all",     "leader", "point",
-					    "split",	 "bridge",    "one-way",   "clients", "slow",	"lossy",
-					    "break",	 "pause",     "late",	   "rate",    "wall",	"stall",
-					    "slow-sync", "disk-full", "disk-error"};
+	static const char *const names[] = {"stop",	 "kill",      "power",	    "all",	"leader", "point",
+					    "split",	 "bridge",    "one-way",    "clients",	"slow",	  "lossy",
+					    "break",	 "pause",     "late",	    "rate",	"wall",	  "stall",
+					    "slow-sync", "disk-full", "disk-error", "snapshot", "flip"};
 	_Static_assert(sizeof names / sizeof *names == FAULT_KINDS, "a name for each kind");
 	return names[kind];
 }
@@ -164,6 +167,14 @@ static void restore_room(struct end *end)
 	end_after(f, 2 * NS_PER_S, take_excuse)->member = end->member;
 }
 
+static void cut_connections(struct end *end)
+{
+	const struct cluster *c = end->faults->cluster;
+	for (uint32_t i = 0; i < c->count; i++)
+		if (i != end->member->number)
+			sim_net_break(end->member->host, c->members[i].host);
+}
+
 /* ---- Crashes ---- */
 
 static void crash(struct faults *f, struct member *member, enum sim_crash how)
@@ -194,6 +205,26 @@ void faults_point(struct faults *f, uint32_t node)
 	if (f->points_left[node] == 0 || f->over || --f->points_left[node] > 0)
 		return;
 	crash(f, &f->cluster->members[node], draw_crash(f));
+}
+
+void faults_snapshot_step(struct faults *f, uint32_t node, enum node_snapshot_step step)
+{
+	if (f->over || (f->steps_left[node] >> step & 1) == 0)
+		return;
+	f->steps_left[node] &= ~(1u << step);
+	/* What begins to come is as often interrupted. */
+	if (step == NODE_RECEIVE_BEGAN && chance(f, 50)) {
+		end_after(f, draw(f, NS_PER_MS / 2, 50 * NS_PER_MS), cut_connections)->member =
+			&f->cluster->members[node];
+		return;
+	}
+	f->deaths[step]++;
+	crash(f, &f->cluster->members[node], draw_crash(f));
+}
+
+uint64_t faults_deaths(const struct faults *f, enum node_snapshot_step step)
+{
+	return f->deaths[step];
 }
 
 void faults_ended(struct faults *f, struct member *member)
@@ -482,6 +513,16 @@ static void strike(struct faults *f, enum fault_kind kind)
 	case FAULT_DISK_ERROR:
 		fail_disk(f);
 		return;
+	case FAULT_SNAPSHOT:
+		f->steps_left[any->number] |= 1u << rng_below(&f->rng, NODE_SNAPSHOT_STEPS);
+		return;
+	case FAULT_FLIP:
+		if (f->flipped || f->cluster->count % 2 == 0 || f->cluster->count == 1 || any->server == NULL ||
+		    f->cluster->snapshot_log_bytes < 16384)
+			return;
+		f->flipped = true;
+		cluster_flip(any);
+		return;
 	case FAULT_KINDS:
 		break;
 	}
@@ -509,6 +550,19 @@ static void due(void *context)
 	cluster_say(f->cluster, "fault %s", fault_name(kind->kind));
 	strike(f, kind->kind);
 	arm(kind);
+}
+
+/* In each run one node is gone for so long that the others' logs may no longer have what it misses. */
+static void straggle(void *context)
+{
+	struct faults *f = context;
+	struct member *member = any_member(f);
+	uint64_t delay_ns = rng_between(&f->rng, 3 * NS_PER_S, 10 * NS_PER_S);
+	if (f->over || member->server == NULL)
+		return;
+	cluster_say(f->cluster, "node %" PRIu32 " goes for long", member->number + 1);
+	end_after(f, delay_ns, start_again)->member = member;
+	cluster_crash(member, draw_crash(f));
 }
 
 struct faults *faults_create(struct cluster *cluster, struct clients *clients, uint64_t seed)
@@ -550,6 +604,8 @@ void faults_start(struct faults *f)
 	for (uint32_t i = 0; i < FAULT_KINDS; i++)
 		if (f->kinds[i].on)
 			arm(&f->kinds[i]);
+	if (f->cluster->count > 2)
+		sim_schedule(f->sim, sim_now(f->sim) + rng_between(&f->rng, 2 * NS_PER_S, 25 * NS_PER_S), straggle, f);
 }
 
 static void recover(struct faults *f, struct member *member)

@@ -30,6 +30,10 @@ enum fault_kind {
 	FAULT_SLOW_SYNC,  /* A disk is slow. */
 	FAULT_DISK_FULL,  /* A disk has no room. */
 	FAULT_DISK_ERROR, /* A write or sync fails. */
+	FAULT_SNAPSHOT,	  /* A node dies at a step of taking a snapshot, or of receiving one. */
+	/* A bit flips in a node's state: once in a run, so that the others have a majority, and only if it is noticed
+	 * before it has got into all snapshots. */
+	FAULT_FLIP,
 	FAULT_KINDS,
 };
 
@@ -43,9 +47,12 @@ void faults_end(struct faults *faults);
 
 /* For struct rules_hooks. */
 void faults_point(struct faults *faults, uint32_t node);
+void faults_snapshot_step(struct faults *faults, uint32_t node, enum node_snapshot_step step);
 /* A process ended by itself and was excused: it starts again after a while. */
 void faults_ended(struct faults *faults, struct member *member);
 
+/* How often a node died at this step. */
+uint64_t faults_deaths(const struct faults *faults, enum node_snapshot_step step);
 uint64_t faults_count(const struct faults *faults, enum fault_kind kind);
 const char *fault_name(enum fault_kind kind);
 

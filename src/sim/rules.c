@@ -37,12 +37,16 @@ struct watched {
 	struct node_observer observer;
 	/* Of the process. */
 	struct ikada_node *node;
-	bool known; /* Its core has been seen. */
+	bool known;   /* Its core has been seen, ... */
+	bool stepped; /* ... at work. */
 	const struct ikada_raft *raft;
 	enum ikada_role role;
 	uint64_t term;
 	uint64_t commit;
 	uint64_t applied;
+	uint64_t committed_then; /* When the snapshot that is being received began to come. */
+	uint64_t install_ticket; /* When this is durable, so is the log up to the snapshot in its place, ... */
+	uint64_t install_index;	 /* ... which reaches so far. */
 	/* Of the log: terms.at[i] is that of entry i; durable as the core was told. */
 	struct numbers terms;
 	uint64_t durable;
@@ -205,7 +209,36 @@ static void applied(void *context, const struct entry *entry)
 	w->applied = entry->index;
 }
 
+static void restored(void *context, uint64_t index, uint64_t term)
+{
+	struct watched *w = context;
+	struct rules *rules = w->rules;
+	if (numbers_get(&rules->committed, index) != term)
+		broken(rules,
+		       "node %" PRIu64 " loaded a snapshot of index %" PRIu64 " and term %" PRIu64
+		       ", where term %" PRIu64 " is committed",
+		       id_of(w), index, term, numbers_get(&rules->committed, index));
+	w->applied = index;
+	if (w->stepped)
+		rules->counters.loads++;
+	else
+		rules->counters.loads_at_start++;
+}
+
 /* ---- Recovery: promises ---- */
+
+/* What is not in it any more is committed. */
+static void log_begins(struct watched *w, uint64_t base_index, uint64_t base_term)
+{
+	struct rules *rules = w->rules;
+	if (base_index > 0 && numbers_get(&rules->committed, base_index) != base_term)
+		broken(rules,
+		       "the log of node %" PRIu64 " begins behind index %" PRIu64 " and term %" PRIu64
+		       ", where term %" PRIu64 " is committed",
+		       id_of(w), base_index, base_term, numbers_get(&rules->committed, base_index));
+	for (uint64_t i = 1; i <= base_index; i++)
+		numbers_set(rules, &w->terms, i, numbers_get(&rules->committed, i));
+}
 
 static void recovered(struct watched *w, const struct ikada_raft *raft)
 {
@@ -222,19 +255,22 @@ static void recovered(struct watched *w, const struct ikada_raft *raft)
 		       id_of(w), w->vote, w->vote_term, status.vote);
 	uint64_t promised = w->acked > w->durable ? w->acked : w->durable;
 	uint64_t had = last_of(&w->terms);
-	if (status.last_index < promised || ikada_raft_term_at(raft, promised) != numbers_get(&w->terms, promised))
+	uint64_t base = status.base_index;
+	if (status.last_index < promised ||
+	    (promised >= base && ikada_raft_term_at(raft, promised) != numbers_get(&w->terms, promised)))
 		broken(rules,
 		       "node %" PRIu64 " had acknowledged index %" PRIu64 " (durable %" PRIu64 ") of term %" PRIu64
 		       " and came back with last index %" PRIu64 ", there term %" PRIu64,
 		       id_of(w), w->acked, w->durable, numbers_get(&w->terms, promised), status.last_index,
 		       status.last_index < promised ? 0 : ikada_raft_term_at(raft, promised));
+	log_begins(w, base, ikada_raft_term_at(raft, base));
 	if (had > 0)
 		rules->counters.recoveries++;
 	if (had > status.last_index)
 		rules->counters.recovered_shorter++;
 	if (w->terms.size > status.last_index + 1)
 		w->terms.size = status.last_index + 1;
-	for (uint64_t i = 1; i <= status.last_index; i++)
+	for (uint64_t i = base + 1; i <= status.last_index; i++)
 		numbers_set(rules, &w->terms, i, ikada_raft_term_at(raft, i));
 	if (status.commit > last_of(&rules->committed))
 		broken(rules, "node %" PRIu64 " came back with commit %" PRIu64 ", which no leader had reached",
@@ -292,6 +328,32 @@ static void log_changed(struct watched *w, const struct ikada_effects *e)
 		w->acked = e->append_first - 1;
 	for (uint64_t i = e->append_first; i <= e->append_last; i++)
 		numbers_set(rules, &w->terms, i, ikada_raft_term_at(w->raft, i));
+}
+
+static void base_changed(struct watched *w, const struct ikada_effects *e)
+{
+	struct rules *rules = w->rules;
+	if (!e->installed && e->base_index > w->applied)
+		broken(rules, "node %" PRIu64 " cuts its log at index %" PRIu64 ", and has applied only %" PRIu64,
+		       id_of(w), e->base_index, w->applied);
+	if (e->installed && !e->kept) {
+		/* What does not agree is cut. Until the new beginning is durable, the rest is still promised. */
+		uint64_t agreed = e->base_index < last_of(&w->terms) ? e->base_index : last_of(&w->terms);
+		while (numbers_get(&w->terms, agreed) != numbers_get(&rules->committed, agreed))
+			agreed--;
+		w->durable = w->durable < agreed ? w->durable : agreed;
+		w->acked = w->acked < agreed ? w->acked : agreed;
+		w->terms.size = agreed + 1;
+	}
+	log_begins(w, e->base_index, e->base_term);
+	if (e->installed) {
+		w->install_ticket = e->ticket;
+		w->install_index = e->base_index;
+	}
+	rules->counters.compactions += !e->installed;
+	rules->counters.installs += e->installed;
+	rules->counters.installs_keeping += e->installed && e->kept;
+	rules->counters.installs_in_writes += e->installed && last_of(&rules->committed) > w->committed_then;
 }
 
 static bool durable_on_majority(const struct rules *rules, uint64_t index, uint64_t term)
@@ -378,6 +440,7 @@ static void after_step(void *context, const struct ikada_raft *raft, const struc
 	struct watched *w = context;
 	struct rules *rules = w->rules;
 	rules->counters.steps++;
+	w->stepped = true;
 	const char *wrong = raft_check(w->before, raft, event, e);
 	if (wrong != NULL)
 		broken(rules, "node %" PRIu64 ", one step: %s", id_of(w), wrong);
@@ -388,6 +451,8 @@ static void after_step(void *context, const struct ikada_raft *raft, const struc
 	}
 	if (e->append != IKADA_APPEND_NONE)
 		log_changed(w, e);
+	if (e->base_changed)
+		base_changed(w, e);
 	if (e->role == IKADA_LEADER && (w->role != IKADA_LEADER || w->term != e->term))
 		began_to_lead(w, e);
 	w->role = e->role;
@@ -440,6 +505,9 @@ static void sent(void *context, const struct ikada_message *m)
 		       m->commit);
 	if (m->kind == IKADA_APPEND_REPLY && m->rejected)
 		rules->counters.rejections++;
+	/* A message leaves when its ticket is durable, before the core hears of it. */
+	if (w->install_ticket != 0 && m->after >= w->install_ticket && w->durable < w->install_index)
+		w->durable = w->install_index;
 	if (m->kind == IKADA_APPEND_REPLY && !m->rejected && m->match_index > w->acked && m->term == w->term) {
 		if (m->match_index > w->durable)
 			broken(rules, "node %" PRIu64 " acknowledges index %" PRIu64 ", durable is only %" PRIu64,
@@ -448,6 +516,17 @@ static void sent(void *context, const struct ikada_message *m)
 	}
 	if (rules->hooks.point != NULL)
 		rules->hooks.point(rules->hooks.context, w->number);
+}
+
+static void snapshot_step(void *context, enum node_snapshot_step step)
+{
+	struct watched *w = context;
+	struct rules *rules = w->rules;
+	rules->counters.snapshot_steps[step]++;
+	if (step == NODE_RECEIVE_BEGAN)
+		w->committed_then = last_of(&rules->committed);
+	if (rules->hooks.snapshot_step != NULL)
+		rules->hooks.snapshot_step(rules->hooks.context, w->number, step);
 }
 
 /* ---- Open, close, ask ---- */
@@ -468,7 +547,9 @@ struct rules *rules_create(struct mem *mem, uint32_t nodes, const struct rules_h
 						     .after_step = after_step,
 						     .sent = sent,
 						     .appended = appended,
-						     .applied = applied};
+						     .applied = applied,
+						     .restored = restored,
+						     .snapshot_step = snapshot_step};
 	}
 	return rules;
 }
@@ -510,6 +591,8 @@ void rules_ended(struct rules *rules, uint32_t node)
 	struct watched *w = &rules->nodes[node];
 	w->node = NULL;
 	w->known = false;
+	w->stepped = false;
+	w->install_ticket = 0;
 	w->raft = NULL;
 	w->role = IKADA_FOLLOWER;
 	w->term = 0;

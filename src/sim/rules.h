@@ -9,6 +9,7 @@
  *	state machine safety	one entry applied at each index, in order, never beyond what is committed
  *	commitment		a leader commits entries of its own term that are durable on a majority
  *	promises		votes, terms and entries that a message told of are there after a crash
+ *	snapshots		a state is loaded, and a log begins, only behind what is committed
  *
  * and, after each step of a core, raft_check. The first thing that breaks a rule is kept as a sentence.
  */
@@ -17,6 +18,7 @@
 
 #include "base/mem.h"
 #include "ikada/raft.h"
+#include "node/observe.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,6 +45,13 @@ struct rules_counters {
 	uint64_t committed;
 	uint64_t reads_granted;
 	uint64_t reads_refused;
+	uint64_t snapshot_steps[NODE_SNAPSHOT_STEPS];
+	uint64_t compactions;
+	uint64_t installs;	     /* Of a leader's snapshot, in the place of the log ... */
+	uint64_t installs_keeping;   /* ... up to there; what lay behind it agreed. */
+	uint64_t installs_in_writes; /* Entries were committed while it was received. */
+	uint64_t loads_at_start;     /* Starts from a snapshot. */
+	uint64_t loads;		     /* Of the state in a running node. */
 	uint64_t sent[IKADA_TIMEOUT_NOW + 1]; /* Messages, by kind. */
 };
 
@@ -50,6 +59,8 @@ struct rules_hooks {
 	void *context;
 	/* At the end of each step, and after each message sent; may crash the node, and so not return. May be NULL. */
 	void (*point)(void *context, uint32_t node);
+	/* After a step of taking or receiving a snapshot; may crash the node. May be NULL. */
+	void (*snapshot_step)(void *context, uint32_t node, enum node_snapshot_step step);
 };
 
 struct rules *rules_create(struct mem *mem, uint32_t nodes, const struct rules_hooks *hooks);

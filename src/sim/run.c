@@ -38,6 +38,12 @@ static void on_point(void *context, uint32_t node)
 	faults_point(run->faults, node);
 }
 
+static void on_snapshot_step(void *context, uint32_t node, enum node_snapshot_step step)
+{
+	struct run *run = context;
+	faults_snapshot_step(run->faults, node, step);
+}
+
 static void on_fatal(void *context, struct sim_host *host, const char *text)
 {
 	struct run *run = context;
@@ -142,10 +148,13 @@ static void open_run(struct run *run, const struct run_settings *settings)
 		.on_trace = settings->trace == NULL ? NULL : on_trace,
 	};
 	sim_set_hooks(run->sim, &hooks);
-	const struct rules_hooks rules_hooks = {.context = run, .point = on_point};
+	const struct rules_hooks rules_hooks = {.context = run, .point = on_point, .snapshot_step = on_snapshot_step};
 	cluster_create(&run->cluster, run->sim, &run->mem, nodes, &rules_hooks);
 	run->cluster.term_runs = (uint64_t)256 << rng_below(&rng, 3);
 	run->cluster.request_deadline_ns = NS_PER_S + rng_below(&rng, 4 * NS_PER_S);
+	/* So that each run takes many, and some followers fall behind. */
+	run->cluster.snapshot_log_bytes = (uint64_t)2048 << rng_below(&rng, 5);
+	run->cluster.checkpoint_entries = (uint64_t)16 << rng_below(&rng, 2);
 	if (settings->trace != NULL) {
 		run->cluster.trace = on_say;
 		run->cluster.trace_context = run;
@@ -230,6 +239,8 @@ void run_seed(const struct run_settings *settings, struct run_result *result)
 	result->nodes = run.cluster.count;
 	for (uint32_t i = 0; i < FAULT_KINDS; i++)
 		result->faults[i] = faults_count(run.faults, (enum fault_kind)i);
+	for (uint32_t i = 0; i < NODE_SNAPSHOT_STEPS; i++)
+		result->deaths[i] = faults_deaths(run.faults, (enum node_snapshot_step)i);
 	result->sim = *sim_counters(run.sim);
 	result->rules = *rules_counters(run.cluster.rules);
 	result->cluster = run.cluster.counters;

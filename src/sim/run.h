@@ -28,6 +28,7 @@ struct run_result {
 	uint64_t trace_hash;
 	uint32_t nodes;
 	uint64_t faults[FAULT_KINDS];
+	uint64_t deaths[NODE_SNAPSHOT_STEPS]; /* At each step of taking or receiving a snapshot. */
 	struct sim_counters sim;
 	struct rules_counters rules;
 	struct cluster_counters cluster;

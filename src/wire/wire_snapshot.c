@@ -28,8 +28,8 @@ bool wire_get_chunk(const struct wire_frame *frame, struct wire_chunk *chunk)
 	chunk->bytes = r.at;
 	chunk->size = reader_left(&r);
 	return !r.failed && mend <= 1 && chunk->term <= WIRE_FIELD_MAX && chunk->index <= WIRE_FIELD_MAX &&
-	       chunk->index > 0 && chunk->index_term > 0 && chunk->index_term <= chunk->term &&
-	       chunk->file_bytes > 0 && chunk->file_bytes <= WIRE_FIELD_MAX && chunk->size <= WIRE_CHUNK_BYTES_MAX &&
+	       chunk->index > 0 && chunk->index_term > 0 && chunk->index_term <= chunk->term && chunk->file_bytes > 0 &&
+	       chunk->file_bytes <= WIRE_FIELD_MAX && chunk->size <= WIRE_CHUNK_BYTES_MAX &&
 	       chunk->offset <= chunk->file_bytes && chunk->size <= chunk->file_bytes - chunk->offset;
 }
 

@@ -39,8 +39,8 @@ struct member {
 	uint64_t segment_bytes, queue_bytes_max, snapshot_log_bytes, checkpoint_entries;
 	uint64_t list[LIST_MAX];
 	uint64_t count;
-	uint64_t sum; /* Over the list: its digest. */
-	uint64_t held; /* The length of the list that is held, of which so many ... */
+	uint64_t sum;	/* Over the list: its digest. */
+	uint64_t held;	/* The length of the list that is held, of which so many ... */
 	uint64_t saved; /* ... were saved. */
 	bool holding, loading;
 	struct node_observer observer;

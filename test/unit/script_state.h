@@ -24,7 +24,7 @@ struct script {
 	struct cores *cores; /* NULL before the command `nodes`. */
 	bool auto_durable;
 	uint64_t batch; /* Entries in one message, at most; 0: all. */
-	bool cut[IKADA_MEMBERS_MAX + 1][IKADA_MEMBERS_MAX + 1];
+	bool cut[CORES_MAX + 1][CORES_MAX + 1];
 	char values[VALUES_MAX][32]; /* Names of values 1, 2, ... */
 	size_t value_count;
 	struct named_read reads[VALUES_MAX];
@@ -62,7 +62,7 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct script *s, const c
 /* ---- Words ---- */
 
 static const char *const role_names[] = {"follower", "precandidate", "candidate", "leader"};
-static const char *const kind_names[] = {NULL,	   "prevote",	   "prevote_reply", "vote",	 "vote_reply",
+static const char *const kind_names[] = {NULL,	   "prevote",	   "prevote_reply", "vote",	  "vote_reply",
 					 "append", "append_reply", "snapshot",	    "timeout_now"};
 
 static const char *word(struct script *s, size_t at)
@@ -142,6 +142,79 @@ static uint64_t value_of(struct script *s, const char *name, bool make)
 	return ++s->value_count;
 }
 
+/* ---- Members ---- */
+
+static const char *const standing_names[] = {"voter", "learner", "joining", "leaving", "incoming", "outgoing"};
+
+/* NODE or NODE:STANDING. */
+static struct ikada_member member(struct script *s, size_t at)
+{
+	struct ikada_member member = {0};
+	char name[32];
+	snprintf(name, sizeof name, "%s", word(s, at));
+	char *colon = strchr(name, ':');
+	if (colon != NULL)
+		*colon = 0;
+	uint64_t n = strtoull(name, NULL, 10);
+	if (n == 0 || n > s->cores->count) {
+		fail(s, "there is no node \"%s\"", name);
+		return member;
+	}
+	member.id = s->cores->core[n].id;
+	member.incarnation = s->cores->core[n].incarnation;
+	if (colon == NULL)
+		return member;
+	for (size_t i = 0; i < sizeof standing_names / sizeof *standing_names; i++) {
+		if (strcmp(standing_names[i], colon + 1) == 0) {
+			member.standing = (enum ikada_standing)i;
+			return member;
+		}
+	}
+	fail(s, "nobody can be \"%s\"", colon + 1);
+	return member;
+}
+
+/* The members that are named from here on, in their order. */
+static struct ikada_config members(struct script *s, size_t at)
+{
+	struct ikada_config config = {0};
+	for (; at < s->count && config.count < IKADA_MEMBERS_MAX; at++) {
+		struct ikada_member one = member(s, at);
+		uint32_t place = config.count++;
+		for (; place > 0; place--) {
+			const struct ikada_member *left = &config.members[place - 1];
+			if (left->id < one.id || (left->id == one.id && left->incarnation < one.incarnation))
+				break;
+			config.members[place] = *left;
+		}
+		config.members[place] = one;
+		if (one.id > config.max_id)
+			config.max_id = one.id;
+	}
+	return config;
+}
+
+static bool same_config(const struct ikada_config *a, const struct ikada_config *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (uint32_t i = 0; i < a->count; i++)
+		if (a->members[i].id != b->members[i].id || a->members[i].incarnation != b->members[i].incarnation ||
+		    a->members[i].standing != b->members[i].standing)
+			return false;
+	return true;
+}
+
+static void put_config(struct script *s, const struct ikada_config *config, struct text *text)
+{
+	for (uint32_t i = 0; i < config->count; i++) {
+		const struct ikada_member *one = &config->members[i];
+		text_add(text, " %" PRIu64, cores_find(s->cores, one->id, one->incarnation));
+		if (one->standing != IKADA_VOTER)
+			text_add(text, ":%s", standing_names[one->standing]);
+	}
+}
+
 /* ---- Trace ---- */
 
 static void trace_step(struct script *s, uint64_t id)
@@ -159,6 +232,16 @@ static void trace_step(struct script *s, uint64_t id)
 	if (e->append != IKADA_APPEND_NONE)
 		text_add(&s->trace, "| %" PRIu64 " appends %" PRIu64 "..%" PRIu64 "\n", id, e->append_first,
 			 e->append_last);
+	if (e->config_changed) {
+		text_add(&s->trace, "| %" PRIu64 " members", id);
+		put_config(s, &core->status.config, &s->trace);
+		text_add(&s->trace, "\n");
+	}
+	if (e->base_changed)
+		text_add(&s->trace, "| %" PRIu64 " %s %" PRIu64 "\n", id,
+			 e->installed ? "installs a snapshot up to" : "compacts its log up to", e->base_index);
+	if (e->accept_snapshot)
+		text_add(&s->trace, "| %" PRIu64 " accepts the snapshot\n", id);
 	if (core->status.durable_index > before.durable_index)
 		text_add(&s->trace, "| %" PRIu64 " durable %" PRIu64 "\n", id, core->status.durable_index);
 	if (e->commit != before.commit)
@@ -166,9 +249,11 @@ static void trace_step(struct script *s, uint64_t id)
 	if (e->granted.count > 0)
 		text_add(&s->trace, "| %" PRIu64 " grants %" PRIu64 " reads at %" PRIu64 "\n", id, e->granted.count,
 			 e->granted_index);
-	if (e->refused_reads.count + e->refused_proposals.count > 0)
-		text_add(&s->trace, "| %" PRIu64 " refuses %" PRIu64 "\n", id,
-			 e->refused_reads.count + e->refused_proposals.count);
+	uint64_t refused = e->refused_reads.count + e->refused_proposals.count + e->refused_changes.count;
+	if (refused > 0)
+		text_add(&s->trace, "| %" PRIu64 " refuses %" PRIu64 "\n", id, refused);
+	if (e->transfer_ended)
+		text_add(&s->trace, "| %" PRIu64 " stays\n", id);
 }
 
 static void watch(struct cores *cores, uint64_t id, const struct ikada_message *m)
@@ -210,6 +295,33 @@ static void watch(struct cores *cores, uint64_t id, const struct ikada_message *
 		break;
 	}
 	text_add(&s->trace, "\n");
+}
+
+/* ---- The network ---- */
+
+static bool star(const char *w)
+{
+	return strcmp(w, "*") == 0;
+}
+
+/* Is a queued message from words[at] to words[at + 1], and of the kind in words[at + 2] if there is one? */
+static bool matches(struct script *s, size_t at, size_t packet)
+{
+	const struct ikada_message *m = &s->cores->packets[packet].m;
+	return (star(s->words[at]) || cores_from(s->cores, m) == number(s, at)) &&
+	       (star(s->words[at + 1]) || cores_to(s->cores, m) == number(s, at + 1)) &&
+	       (s->count == at + 2 || m->kind == kind_of(s->words[at + 2]));
+}
+
+/* The first such message from place `from` on; SIZE_MAX: none. */
+static size_t find(struct script *s, size_t at, size_t from)
+{
+	if (s->count < at + 2 || (!star(s->words[at]) && node(s, at) == NULL) ||
+	    (!star(s->words[at + 1]) && node(s, at + 1) == NULL))
+		return SIZE_MAX;
+	while (from < s->cores->packet_count && !matches(s, at, from))
+		from++;
+	return from < s->cores->packet_count ? from : SIZE_MAX;
 }
 
 #endif

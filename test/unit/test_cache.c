@@ -181,7 +181,7 @@ static void test_cut_to_nothing(void **state)
 	assert_int_equal(mem.bytes, 0);
 }
 
-/* What is dropped gives its memory back, a chunk at a time. */
+/* What is dropped gives its memory back, a chunk at a time; some are used again. */
 static void test_drop_frees(void **state)
 {
 	static struct model model;
@@ -201,7 +201,11 @@ static void test_drop_frees(void **state)
 	drop(&cache, &model, 1000);
 	assert_int_equal(cache.chunk_count, 0);
 	check_all(&cache, &model);
-	add(&cache, &model, &rng);
+	assert_in_range(cache.spare_count, 1, CACHE_SPARE_MAX);
+	size_t bytes = mem.bytes;
+	for (int i = 0; i < 100; i++)
+		add(&cache, &model, &rng);
+	assert_int_equal(mem.bytes, bytes);
 	check_all(&cache, &model);
 	cache_free(&cache);
 	assert_int_equal(mem.bytes, 0);

@@ -7,35 +7,29 @@
  * Arguments: files; without, all of test/scripts/ *.script. With --rewrite before them, writes the traces anew into
  * scripts that otherwise pass; it never touches an `expect`.
  */
-#include "script_state.h"
+#include "script_expect.h"
 
 #include <dirent.h>
 
 /* ---- The network ---- */
 
-static bool star(const char *w)
+/* Snapshots that arrived are installed, and when they are durable those who sent them are told. */
+static bool receive_files(struct script *s)
 {
-	return strcmp(w, "*") == 0;
-}
-
-/* Is a queued message from words[at] to words[at + 1], and of the kind in words[at + 2] if there is one? */
-static bool matches(struct script *s, size_t at, size_t packet)
-{
-	const struct ikada_message *m = &s->cores->packets[packet].m;
-	return (star(s->words[at]) || m->from == number(s, at)) &&
-	       (star(s->words[at + 1]) || m->to == number(s, at + 1)) &&
-	       (s->count == at + 2 || m->kind == kind_of(s->words[at + 2]));
-}
-
-/* The first such message from place `from` on; SIZE_MAX: none. */
-static size_t find(struct script *s, size_t at, size_t from)
-{
-	if (s->count < at + 2 || (!star(s->words[at]) && node(s, at) == NULL) ||
-	    (!star(s->words[at + 1]) && node(s, at + 1) == NULL))
-		return SIZE_MAX;
-	while (from < s->cores->packet_count && !matches(s, at, from))
-		from++;
-	return from < s->cores->packet_count ? from : SIZE_MAX;
+	bool any = false;
+	for (uint64_t id = 1; id <= s->cores->count; id++) {
+		struct core *core = &s->cores->core[id];
+		any |= core->arrived.m.last_index > 0;
+		cores_install(s->cores, id);
+		for (uint64_t to = 1; to <= s->cores->count; to++) {
+			uint64_t index = core->streams[to];
+			if (index == 0 || index > s->cores->core[to].disk_base)
+				continue;
+			any = true;
+			cores_end_stream(s->cores, id, to);
+		}
+	}
+	return any;
 }
 
 /* Lost links lose what is on them; disks that need no order have written. */
@@ -43,7 +37,7 @@ static void settle(struct script *s)
 {
 	struct cores *cores = s->cores;
 	for (bool again = true; again && s->auto_durable;) {
-		again = false;
+		again = receive_files(s);
 		for (uint64_t id = 1; id <= cores->count; id++) {
 			again |= cores->core[id].up && cores->core[id].write_count > 0;
 			cores_durable(cores, id, SIZE_MAX);
@@ -52,7 +46,7 @@ static void settle(struct script *s)
 	}
 	for (size_t i = cores->packet_count; i > 0; i--) {
 		const struct ikada_message *m = &cores->packets[i - 1].m;
-		if (s->cut[m->from][m->to])
+		if (s->cut[cores_from(cores, m)][cores_to(cores, m)])
 			cores_drop(cores, i - 1);
 	}
 }
@@ -127,8 +121,8 @@ static bool do_nodes(struct script *s)
 {
 	uint64_t count = number(s, 1);
 	bool down = s->count > 2 && strcmp(s->words[2], "down") == 0;
-	if (count == 0 || count > IKADA_MEMBERS_MAX || s->count > (down ? 3 : 2))
-		return fail(s, "`nodes N`, 1 to %d, or `nodes N down`", IKADA_MEMBERS_MAX);
+	if (count == 0 || count > IKADA_VOTERS_MAX || s->count > (down ? 3 : 2))
+		return fail(s, "`nodes N`, 1 to %d, or `nodes N down`", IKADA_VOTERS_MAX);
 	free_cores(s);
 	memset(s->cut, 0, sizeof s->cut);
 	s->auto_durable = false;
@@ -165,7 +159,24 @@ static bool do_manual(struct script *s)
 	return strcmp(word(s, 1), "durable") == 0 || fail(s, "only `manual durable` exists");
 }
 
-/* disk ID term T [vote V] [commit C] log TERMS...: what a node that is down will find. */
+/* Entry `index` of a disk is this configuration. */
+static bool set_config(struct script *s, struct core *core, uint64_t index, struct ikada_config config)
+{
+	if (index == 0 || index > core->disk.count)
+		return fail(s, "there is no entry %" PRIu64, index);
+	config.index = index;
+	for (size_t i = 0; i < s->cores->config_count; i++) {
+		const struct ikada_config *known = &s->cores->configs[i];
+		if (known->index == index && same_config(known, &config)) {
+			core->disk.entries[index - 1].value = CORES_CONFIG | i;
+			return true;
+		}
+	}
+	core->disk.entries[index - 1].value = cores_keep_config(s->cores, &config);
+	return true;
+}
+
+/* disk A term T [vote V] [commit C] [base B] log TERMS... [config I MEMBERS...]: what a node that is down will find. */
 static bool do_disk(struct script *s)
 {
 	struct core *core = node(s, 1);
@@ -177,12 +188,18 @@ static bool do_disk(struct script *s)
 			core->disk_term = number(s, at + 1);
 		} else if (strcmp(s->words[at], "vote") == 0) {
 			core->disk_vote = number(s, at + 1);
+			core->disk_vote_incarnation = core->disk_vote == 0 ? 0 : cores_incarnation(core->disk_vote);
 		} else if (strcmp(s->words[at], "commit") == 0) {
 			core->disk_commit = number(s, at + 1);
+		} else if (strcmp(s->words[at], "base") == 0) {
+			core->disk_base = number(s, at + 1);
+		} else if (strcmp(s->words[at], "config") == 0) {
+			return set_config(s, core, number(s, at + 1), members(s, at + 2));
 		} else if (strcmp(s->words[at], "log") == 0) {
 			/* Entries of one index and term are one entry. */
-			for (at++; at < s->count; at++)
+			for (at++; at < s->count && strcmp(s->words[at], "config") != 0; at++)
 				core_log_add(&core->disk, number(s, at), 1000000 * number(s, at) + core->disk.count);
+			at -= 2;
 		} else {
 			return fail(s, "a disk has no \"%s\"", s->words[at]);
 		}
@@ -320,18 +337,117 @@ static bool do_crash(struct script *s)
 static bool do_restart(struct script *s)
 {
 	struct core *core = node(s, 1);
-	if (core == NULL || core->up)
-		return fail(s, "the node is up");
+	if (core == NULL || core->up || core->gone)
+		return fail(s, "the node is up, or has lost its disk");
 	cores_boot(s->cores, number(s, 1));
+	return true;
+}
+
+/* spawn N [as ID]: one more node, with an empty disk. */
+static bool do_spawn(struct script *s)
+{
+	uint64_t n = number(s, 1);
+	uint64_t id = s->count > 2 && strcmp(s->words[2], "as") == 0 ? number(s, 3) : n;
+	if (n != s->cores->count + 1 || id == 0 || cores_spawn(s->cores, id) == 0)
+		return fail(s, "the next node is %" PRIu32, s->cores->count + 1);
+	cores_boot(s->cores, n);
+	return true;
+}
+
+static bool do_wipe(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL)
+		return false;
+	if (core->up)
+		cores_crash(s->cores, number(s, 1), 0);
+	core->gone = true;
+	return true;
+}
+
+static bool do_priority(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || core->up)
+		return fail(s, "a node has its priority from its start on");
+	core->priority = (uint32_t)number(s, 2);
+	return true;
+}
+
+/* limit N: entries that a leader holds beyond its commit index; of nodes that start from now on. */
+static bool do_limit(struct script *s)
+{
+	s->cores->limits.uncommitted_entries = number(s, 1);
+	return true;
+}
+
+static bool do_compact(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || number(s, 2) > core->status.commit)
+		return fail(s, "what is not committed is in no snapshot");
+	cores_compact(s->cores, number(s, 1), number(s, 2));
+	return true;
+}
+
+static bool do_install(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || core->arrived.m.last_index == 0)
+		return fail(s, "no snapshot has arrived there");
+	cores_install(s->cores, number(s, 1));
+	return true;
+}
+
+/* ended A B: the stream of a snapshot from A to B has ended. */
+static bool do_ended(struct script *s)
+{
+	struct core *core = node(s, 1);
+	if (core == NULL || node(s, 2) == NULL || core->streams[number(s, 2)] == 0)
+		return fail(s, "there is no such stream");
+	cores_end_stream(s->cores, number(s, 1), number(s, 2));
+	return true;
+}
+
+static bool do_change(struct script *s)
+{
+	struct ikada_config wanted = members(s, 2);
+	if (node(s, 1) == NULL || s->error[0] != 0)
+		return false;
+	cores_change(s->cores, number(s, 1), &wanted);
+	return true;
+}
+
+/* transfer A [B]: within 1000. */
+static bool do_transfer(struct script *s)
+{
+	if (node(s, 1) == NULL || (s->count > 2 && node(s, 2) == NULL))
+		return false;
+	cores_transfer(s->cores, number(s, 1), s->count > 2 ? number(s, 2) : 0, 1000);
+	return true;
+}
+
+static bool do_halt(struct script *s)
+{
+	bool on = strcmp(word(s, 2), "on") == 0;
+	if (node(s, 1) == NULL || (!on && strcmp(word(s, 2), "off") != 0))
+		return fail(s, "`halt A on` or `halt A off`");
+	cores_halt(s->cores, number(s, 1), on);
 	return true;
 }
 
 /* inject KIND A B FIELD VALUE... [granted] [rejected] [entries TERMS...]: a message that nobody sent. */
 static bool do_inject(struct script *s)
 {
-	struct core_packet packet = {.m.kind = kind_of(word(s, 1)), .m.from = number(s, 2), .m.to = number(s, 3)};
-	if (packet.m.kind == 0 || node(s, 2) == NULL || node(s, 3) == NULL)
+	struct core_packet packet = {.m.kind = kind_of(word(s, 1))};
+	const struct core *from = node(s, 2);
+	const struct core *to = node(s, 3);
+	if (packet.m.kind == 0 || from == NULL || to == NULL)
 		return fail(s, "there is no such message");
+	packet.m.from = from->id;
+	packet.m.from_incarnation = from->incarnation;
+	packet.m.to = to->id;
+	packet.m.to_incarnation = to->incarnation;
 	for (size_t at = 4; at < s->count;) {
 		uint64_t *f = field(&packet.m, s->words[at]);
 		if (strcmp(s->words[at], "granted") == 0) {
@@ -339,6 +455,9 @@ static bool do_inject(struct script *s)
 			at++;
 		} else if (strcmp(s->words[at], "rejected") == 0) {
 			packet.m.rejected = true;
+			at++;
+		} else if (strcmp(s->words[at], "transfer") == 0) {
+			packet.m.transfer = true;
 			at++;
 		} else if (strcmp(s->words[at], "entries") == 0) {
 			for (at++; at < s->count; at++)
@@ -365,172 +484,6 @@ static bool do_trace(struct script *s)
 	return s->tracing || strcmp(word(s, 1), "off") == 0 || fail(s, "`trace on` or `trace off`");
 }
 
-/* ---- Expectations ---- */
-
-static bool same(struct script *s, const char *what, uint64_t found, size_t at)
-{
-	uint64_t wanted = number(s, at);
-	return found == wanted || fail(s, "%s is %" PRIu64, what, found);
-}
-
-static bool expect_log(struct script *s, const struct core *core, bool values)
-{
-	struct text found = {0};
-	bool equal = core->log.count == s->count - 3;
-	for (uint64_t i = 0; i < core->log.count; i++) {
-		const struct core_entry *entry = &core->log.entries[i];
-		if (values)
-			text_add(&found, " %s",
-				 entry->value == 0		  ? "-"
-				 : entry->value <= s->value_count ? s->values[entry->value - 1]
-								  : "?");
-		else
-			text_add(&found, " %" PRIu64, entry->term);
-		if (equal)
-			equal = values ? entry->value == value_of(s, s->words[3 + i], false)
-				       : entry->term == number(s, 3 + i);
-	}
-	if (!equal)
-		fail(s, "the log is%s", found.size == 0 ? " empty" : found.bytes);
-	free(found.bytes);
-	return equal;
-}
-
-static bool expect_peer(struct script *s, const char *what)
-{
-	struct core *core = node(s, 2);
-	struct core *other = node(s, 3);
-	if (core == NULL || other == NULL || core->status.role != IKADA_LEADER)
-		return fail(s, "only a leader knows that");
-	uint64_t id = number(s, 3);
-	for (uint32_t i = 0; i < core->status.peer_count; i++) {
-		if (core->status.peers[i].id != id)
-			continue;
-		if (strcmp(what, "match") == 0)
-			return same(s, "match", core->status.peers[i].match_index, 4);
-		if (strcmp(what, "next") == 0)
-			return same(s, "next", core->status.peers[i].next_index, 4);
-		bool probing = strcmp(what, "probing") == 0;
-		return core->status.peers[i].probing == probing ||
-		       fail(s, "the peer is %s", probing ? "streamed to" : "probed");
-	}
-	return fail(s, "a leader is not its own peer");
-}
-
-/* expect message A B KIND [granted|refused] [FIELD VALUE]...: the first one queued. */
-static bool expect_message(struct script *s)
-{
-	size_t at = find(s, 2, 0);
-	if (kind_of(word(s, 4)) == 0 || at == SIZE_MAX)
-		return fail(s, "there is no such message");
-	struct ikada_message m = s->cores->packets[at].m;
-	for (size_t i = 5; i < s->count;) {
-		const char *w = s->words[i];
-		uint64_t *f = field(&m, w);
-		bool flag = strcmp(w, "rejected") == 0	? m.rejected
-			    : strcmp(w, "granted") == 0 ? m.granted
-							: !m.granted;
-		if (strcmp(w, "rejected") == 0 || strcmp(w, "granted") == 0 || strcmp(w, "refused") == 0) {
-			if (!flag)
-				return fail(s, "it is not %s", w);
-			i++;
-		} else if (f == NULL) {
-			return fail(s, "a message has no field \"%s\"", w);
-		} else {
-			if (!same(s, w, *f, i + 1))
-				return false;
-			i += 2;
-		}
-	}
-	return true;
-}
-
-/* expect queue A B KINDS...: exactly these, in this order; none: no message. */
-static bool expect_queue(struct script *s)
-{
-	size_t count = s->count;
-	bool equal = true;
-	struct text found = {0};
-	size_t wanted = count == 5 && strcmp(s->words[4], "none") == 0 ? 5 : 4;
-	s->count = 4; /* The kinds are not a pattern. */
-	for (size_t at = find(s, 2, 0); at != SIZE_MAX; at = find(s, 2, at + 1)) {
-		const char *kind = kind_names[s->cores->packets[at].m.kind];
-		text_add(&found, " %s", kind);
-		equal &= wanted < count && strcmp(s->words[wanted], kind) == 0;
-		wanted++;
-	}
-	s->count = count;
-	if (!equal || wanted != count)
-		fail(s, "queued:%s", found.size == 0 ? " nothing" : found.bytes);
-	free(found.bytes);
-	return s->error[0] == 0;
-}
-
-static bool expect_read(struct script *s)
-{
-	for (size_t i = s->read_count; i > 0; i--) {
-		const struct named_read *read = &s->reads[i - 1];
-		if (strcmp(read->name, word(s, 2)) != 0)
-			continue;
-		uint64_t index = s->cores->core[read->node].read_index[read->id];
-		if (strcmp(word(s, 3), "waits") == 0)
-			return index == CORES_READ_WAITS || fail(s, "it is answered");
-		if (strcmp(word(s, 3), "refused") == 0)
-			return index == CORES_READ_REFUSED || fail(s, "it is not refused");
-		if (index == CORES_READ_WAITS || index == CORES_READ_REFUSED)
-			return fail(s, "it %s", index == CORES_READ_WAITS ? "waits" : "is refused");
-		return same(s, "the index", index, 4);
-	}
-	return fail(s, "nobody asked for \"%s\"", word(s, 2));
-}
-
-static bool expect_refused(struct script *s)
-{
-	uint64_t value = value_of(s, word(s, 2), false);
-	for (uint64_t i = 0; i < s->cores->refused.count; i++)
-		if (s->cores->refused.entries[i].value == value)
-			return true;
-	return fail(s, "it was not refused");
-}
-
-static bool do_expect(struct script *s)
-{
-	const char *what = word(s, 1);
-	if (strcmp(what, "quiet") == 0)
-		return s->cores->packet_count == 0 || fail(s, "%zu messages are queued", s->cores->packet_count);
-	if (strcmp(what, "queue") == 0)
-		return expect_queue(s);
-	if (strcmp(what, "message") == 0)
-		return expect_message(s);
-	if (strcmp(what, "read") == 0)
-		return expect_read(s);
-	if (strcmp(what, "refused") == 0)
-		return expect_refused(s);
-	if (strcmp(what, "match") == 0 || strcmp(what, "next") == 0 || strcmp(what, "probing") == 0 ||
-	    strcmp(what, "streaming") == 0)
-		return expect_peer(s, what);
-	struct core *core = node(s, 2);
-	if (core == NULL)
-		return false;
-	const struct ikada_raft_status *status = &core->status;
-	if (strcmp(what, "role") == 0)
-		return strcmp(role_names[status->role], word(s, 3)) == 0 ||
-		       fail(s, "the role is %s", role_names[status->role]);
-	if (strcmp(what, "log") == 0 || strcmp(what, "values") == 0)
-		return expect_log(s, core, *what == 'v');
-	if (strcmp(what, "term") == 0)
-		return same(s, what, status->term, 3);
-	if (strcmp(what, "vote") == 0)
-		return same(s, what, status->vote, 3);
-	if (strcmp(what, "leader") == 0)
-		return same(s, what, status->leader, 3);
-	if (strcmp(what, "commit") == 0)
-		return same(s, what, status->commit, 3);
-	if (strcmp(what, "durable") == 0)
-		return same(s, what, status->durable_index, 3);
-	return fail(s, "there is nothing called \"%s\" to expect", what);
-}
-
 /* ---- Files ---- */
 
 struct command {
@@ -539,12 +492,15 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{"nodes", do_nodes},	 {"auto", do_auto},   {"manual", do_manual},	   {"disk", do_disk},
-	{"timeout", do_timeout}, {"beat", do_beat},   {"elapse", do_elapse},	   {"tick", do_tick},
-	{"deliver", do_deliver}, {"drop", do_drop},   {"duplicate", do_duplicate}, {"cut", do_cut},
-	{"heal", do_heal},	 {"lost", do_lost},   {"propose", do_propose},	   {"read", do_read},
-	{"durable", do_durable}, {"crash", do_crash}, {"restart", do_restart},	   {"inject", do_inject},
-	{"trace", do_trace},	 {"batch", do_batch}, {"expect", do_expect},
+	{"nodes", do_nodes},	   {"auto", do_auto},	    {"manual", do_manual},	 {"disk", do_disk},
+	{"timeout", do_timeout},   {"beat", do_beat},	    {"elapse", do_elapse},	 {"tick", do_tick},
+	{"deliver", do_deliver},   {"drop", do_drop},	    {"duplicate", do_duplicate}, {"cut", do_cut},
+	{"heal", do_heal},	   {"lost", do_lost},	    {"propose", do_propose},	 {"read", do_read},
+	{"durable", do_durable},   {"crash", do_crash},	    {"restart", do_restart},	 {"inject", do_inject},
+	{"trace", do_trace},	   {"batch", do_batch},	    {"expect", do_expect},	 {"spawn", do_spawn},
+	{"wipe", do_wipe},	   {"compact", do_compact}, {"install", do_install},	 {"ended", do_ended},
+	{"limit", do_limit},	   {"change", do_change},   {"transfer", do_transfer},	 {"halt", do_halt},
+	{"priority", do_priority},
 };
 
 static bool run_command(struct script *s, char *line)

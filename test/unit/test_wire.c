@@ -48,6 +48,11 @@ static bool decodes(const struct wire_frame *frame)
 	struct wire_raft raft;
 	struct wire_forward forward;
 	struct wire_forward_reply reply;
+	struct wire_chunk chunk;
+	struct wire_ack ack;
+	uint64_t index;
+	struct wire_digest digests[WIRE_DIGESTS_MAX];
+	size_t count;
 	switch (frame->type) {
 	case WIRE_HELLO:
 	case WIRE_WELCOME:
@@ -58,6 +63,14 @@ static bool decodes(const struct wire_frame *frame)
 		return wire_get_forward(frame, &forward);
 	case WIRE_FORWARD_REPLY:
 		return wire_get_forward_reply(frame, &reply);
+	case WIRE_SNAPSHOT_CHUNK:
+		return wire_get_chunk(frame, &chunk);
+	case WIRE_SNAPSHOT_ACK:
+		return wire_get_ack(frame, &ack);
+	case WIRE_SNAPSHOT_ASK:
+		return wire_get_ask(frame, &index);
+	case WIRE_DIGESTS:
+		return wire_get_digests(frame, digests, &count);
 	case WIRE_REFUSE:
 	case WIRE_PING:
 		return true;
@@ -144,9 +157,68 @@ static void test_config(void **state)
 	buf_add(&out, "x", 1);
 	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
 	drop_frame();
-	config.members[1].id = 7; /* Not ascending. */
+	config.members[1].id = 8; /* Not ascending. */
 	wire_put_config(&out, &config);
 	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
+}
+
+/* Joint, after changes, and with a member that is being replaced. */
+static void test_config_in_full(void **state)
+{
+	(void)state;
+	struct ikada_config read;
+	const struct ikada_config config = {
+		.index = 77,
+		.max_id = 9,
+		.count = 4,
+		.members = {{1, 11, IKADA_VOTER},
+			    {3, 5, IKADA_OUTGOING},
+			    {3, 6, IKADA_INCOMING},
+			    {9, 1, IKADA_LEARNER}},
+	};
+	wire_put_config(&out, &config);
+	assert_true(wire_get_config(buf_at(&out), buf_size(&out), &read));
+	assert_int_equal(read.index, 77);
+	assert_int_equal(read.max_id, 9);
+	for (uint32_t i = 0; i < 4; i++) {
+		assert_int_equal(read.members[i].id, config.members[i].id);
+		assert_int_equal(read.members[i].incarnation, config.members[i].incarnation);
+		assert_int_equal(read.members[i].standing, config.members[i].standing);
+	}
+	size_t standing = buf_size(&out) - 8;
+	buf_at(&out)[standing] = 6;
+	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
+	buf_at(&out)[standing] = 5;
+	buf_at(&out)[standing + 7] = 1;
+	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
+	buf_at(&out)[standing + 7] = 0;
+	buf_at(&out)[4] = 3; /* The count. */
+	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
+	buf_at(&out)[4] = 17;
+	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
+}
+
+static void test_members(void **state)
+{
+	(void)state;
+	struct wire_members members = {.config = three()}, read;
+	strcpy(members.addresses[0], "127.0.0.1:7001");
+	memset(members.addresses[2], 'a', WIRE_ADDRESS_BYTES);
+	wire_put_members(&out, &members);
+	assert_true(wire_get_members(buf_at(&out), buf_size(&out), &read));
+	assert_memory_equal(&read.config, &members.config, sizeof read.config);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_string_equal(read.addresses[i], members.addresses[i]);
+	for (size_t n = 0; n < buf_size(&out); n++) {
+		uint8_t *part = exact(buf_at(&out), n);
+		assert_false(wire_get_members(part, n, &read));
+		free(part);
+	}
+	buf_at(&out)[buf_size(&out) - 1] = ' ';
+	assert_false(wire_get_members(buf_at(&out), buf_size(&out), &read));
+	buf_at(&out)[buf_size(&out) - 1] = 'a';
+	buf_add(&out, "x", 1);
+	assert_false(wire_get_members(buf_at(&out), buf_size(&out), &read));
 }
 
 static void test_cluster_id(void **state)
@@ -453,6 +525,131 @@ static void test_forward_reply(void **state)
 	check_short_bodies(false);
 }
 
+/* ---- Snapshots and digests ---- */
+
+static bool put_and_get_chunk(struct wire_chunk chunk, struct wire_chunk *got)
+{
+	drop_frame();
+	wire_put_chunk(&out, CLUSTER, &chunk);
+	struct wire_frame frame = only_frame();
+	assert_int_equal(frame.type, WIRE_SNAPSHOT_CHUNK);
+	return wire_get_chunk(&frame, got);
+}
+
+static void test_chunk(void **state)
+{
+	(void)state;
+	const struct wire_chunk chunk = {.term = 9,
+					 .index = 1000,
+					 .index_term = 8,
+					 .file_bytes = 77,
+					 .offset = 70,
+					 .mend = true,
+					 .bytes = (const uint8_t *)"snapped",
+					 .size = 7};
+	struct wire_chunk got, lie;
+	assert_true(put_and_get_chunk(chunk, &got));
+	assert_int_equal(got.term, 9);
+	assert_int_equal(got.index, 1000);
+	assert_int_equal(got.index_term, 8);
+	assert_int_equal(got.file_bytes, 77);
+	assert_int_equal(got.offset, 70);
+	assert_true(got.mend);
+	assert_int_equal(got.size, 7);
+	assert_memory_equal(got.bytes, "snapped", 7);
+	check_truncations();
+	check_flips();
+	check_short_bodies(false);
+	lie = chunk;
+	lie.size = 0; /* An offer. */
+	lie.offset = 0;
+	assert_true(put_and_get_chunk(lie, &got));
+	lie = chunk;
+	lie.offset = 71; /* Beyond the end of the file. */
+	assert_false(put_and_get_chunk(lie, &got));
+	lie.offset = UINT64_MAX - 3;
+	assert_false(put_and_get_chunk(lie, &got));
+	lie = chunk;
+	lie.index = 0;
+	assert_false(put_and_get_chunk(lie, &got));
+	lie = chunk;
+	lie.index_term = 10; /* Of a later term than its sender's. */
+	assert_false(put_and_get_chunk(lie, &got));
+	lie.index_term = 0;
+	assert_false(put_and_get_chunk(lie, &got));
+	lie = chunk;
+	lie.index = UINT64_MAX / 2;
+	assert_false(put_and_get_chunk(lie, &got));
+}
+
+static void test_ack_and_ask(void **state)
+{
+	(void)state;
+	for (int status = WIRE_ACK_WANTS; status <= WIRE_ACK_FAILED + 1; status++) {
+		const struct wire_ack ack = {
+			.index = 12, .index_term = 3, .offset = 4096, .status = (enum wire_ack_status)status};
+		struct wire_ack got;
+		wire_put_ack(&out, CLUSTER, &ack);
+		struct wire_frame frame = only_frame();
+		assert_int_equal(frame.type, WIRE_SNAPSHOT_ACK);
+		assert_int_equal(wire_get_ack(&frame, &got), status <= WIRE_ACK_FAILED);
+		assert_true(got.index == 12 && got.index_term == 3 && got.offset == 4096 && (int)got.status == status);
+		check_truncations();
+		check_flips();
+		check_short_bodies(true);
+		drop_frame();
+	}
+	uint64_t index;
+	wire_put_ask(&out, CLUSTER, 55);
+	struct wire_frame frame = only_frame();
+	assert_int_equal(frame.type, WIRE_SNAPSHOT_ASK);
+	assert_true(wire_get_ask(&frame, &index));
+	assert_int_equal(index, 55);
+	check_truncations();
+	check_flips();
+	check_short_bodies(true);
+}
+
+static void test_digests(void **state)
+{
+	(void)state;
+	struct wire_digest digests[WIRE_DIGESTS_MAX + 1], got[WIRE_DIGESTS_MAX];
+	size_t count;
+	for (size_t i = 0; i <= WIRE_DIGESTS_MAX; i++) {
+		digests[i].index = 1024 * (i + 1);
+		memset(digests[i].bytes, (int)i, sizeof digests[i].bytes);
+	}
+	for (size_t n = 1; n <= WIRE_DIGESTS_MAX; n += 21) {
+		wire_put_digests(&out, CLUSTER, digests, n);
+		struct wire_frame frame = only_frame();
+		assert_int_equal(frame.type, WIRE_DIGESTS);
+		assert_true(wire_get_digests(&frame, got, &count));
+		assert_int_equal(count, n);
+		assert_memory_equal(got, digests, n * sizeof *got);
+		check_truncations();
+		if (n == 1)
+			check_flips();
+		drop_frame();
+	}
+	/* None, too many, not ascending. */
+	struct wire_frame frame;
+	size_t used;
+	static uint8_t body[(WIRE_DIGESTS_MAX + 1) * 24];
+	for (size_t i = 0; i <= WIRE_DIGESTS_MAX; i++)
+		put_le64(body + i * 24, i + 1);
+	for (size_t n = 0; n <= WIRE_DIGESTS_MAX + 1; n++) {
+		wire_put_plain(&out, WIRE_DIGESTS, CLUSTER, body, n * 24);
+		assert_int_equal(wire_next(buf_at(&out), buf_size(&out), WIRE_BODY_BYTES_MAX, &frame, &used),
+				 WIRE_FRAME);
+		assert_int_equal(wire_get_digests(&frame, got, &count), n > 0 && n <= WIRE_DIGESTS_MAX);
+		drop_frame();
+	}
+	put_le64(body + 24, 1);
+	wire_put_plain(&out, WIRE_DIGESTS, CLUSTER, body, 48);
+	frame = only_frame();
+	assert_false(wire_get_digests(&frame, got, &count));
+}
+
 /* ---- Streams ---- */
 
 /* Several frames, fed byte by byte and in random pieces: the same frames come out. */
@@ -525,7 +722,7 @@ static void test_garbage(void **state)
 		uint8_t *raw = exact(body, n);
 		assert_int_not_equal(wire_next(raw, n, 4096, &frame, &used), WIRE_FRAME);
 		free(raw);
-		wire_put_plain(&out, (enum wire_type)rng_below(&rng, 9), rng_below(&rng, 2), body, n);
+		wire_put_plain(&out, (enum wire_type)rng_below(&rng, WIRE_DIGESTS + 2), rng_below(&rng, 2), body, n);
 		uint8_t *sealed = exact(buf_at(&out), buf_size(&out));
 		if (wire_next(sealed, buf_size(&out), 4096, &frame, &used) == WIRE_FRAME)
 			(void)decodes(&frame);
@@ -538,6 +735,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_config_in_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_members, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cluster_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hello, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hello_lies, setup, teardown),
@@ -548,6 +747,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_raft_runs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forward, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forward_reply, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_chunk, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ack_and_ask, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_digests, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_split_points, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_header, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage, setup, teardown),
