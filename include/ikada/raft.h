@@ -71,8 +71,8 @@ struct ikada_member {
  * Changes. IKADA_CHANGE names all who are to be members, as VOTER or LEARNER; a leader goes there over at most three
  * configurations, each an entry (IKADA_APPEND_CONFIG), by itself, and the next leader goes on where it stopped:
  *
- *	staged	if voters are to come: they are JOINING, those who are to go LEAVING. It stays so until all who join have
- *		caught up, for ever if one cannot; until then another change can replace this one, or undo it.
+ *	staged	if voters are to come: they are JOINING, those who are to go LEAVING. It stays so until all who join
+ *		have caught up, for ever if one cannot; until then another change can replace this one, or undo it.
  *	joint	if voters come or go: they are INCOMING and OUTGOING.
  *	final	VOTER and LEARNER only.
  *
@@ -175,8 +175,8 @@ enum ikada_message_kind {
  * SNAPSHOT		In effects: the peer needs entries that this log no longer has. The driver streams it its newest
  *			snapshot, however long that takes, and says how it ended with IKADA_SNAPSHOT_ENDED. The message
  *			is repeated at each heartbeat until then, and means nothing while such a stream is under way.
- *			In an IKADA_RECEIVE event, which the driver makes for each chunk that comes: the term of the leader
- *			that sends it; last_index, last_term of the snapshot. effects.accept_snapshot answers.
+ *			In an IKADA_RECEIVE event, which the driver makes for each chunk that comes: the term of the
+ *			leader that sends it; last_index, last_term of the snapshot. effects.accept_snapshot answers.
  * TIMEOUT_NOW		The leader wants the receiver to campaign at once.
  */
 struct ikada_message {
@@ -212,15 +212,15 @@ enum ikada_event_kind {
 	IKADA_READ,	 /* Requests first_id .. first_id + count - 1 want a read index. Ids ascend without gaps. */
 	IKADA_PEER_LOST, /* The current connection with `peer` was closed by the other side. A hint, safe to omit. */
 	/*
-	 * The state up to `last_index`, which is applied, is safe in snapshot files: the log may begin behind it. Nothing
-	 * happens where the log begins already, or is not durable up to there yet (it can be asked again).
+	 * The state up to `last_index`, which is applied, is safe in snapshot files: the log may begin behind it.
+	 * Nothing happens where the log begins already, or is not durable up to there yet (it can be asked again).
 	 */
 	IKADA_COMPACT,
 	/* A snapshot up to `last_index` reached `peer` and is durable there; 0: it did not, or was refused. */
 	IKADA_SNAPSHOT_ENDED,
 	/*
-	 * A received snapshot up to (last_index, last_term), with `config`, is durable, file and directory. It takes the
-	 * place of the log up to there, unless that is committed already, or this member leads: effects.installed.
+	 * A received snapshot up to (last_index, last_term), with `config`, is durable, file and directory. It takes
+	 * the place of the log up to there, unless that is committed already, or this member leads: effects.installed.
 	 */
 	IKADA_INSTALL,
 	IKADA_CHANGE,	/* Request first_id wants the members to be those of `config` (VOTER and LEARNER only). */

@@ -68,11 +68,13 @@ struct env_ops {
 	int (*unlink)(struct env *env, const char *path);
 	int (*sync_dir)(struct env *env, const char *path);
 
-	/* Writes and syncs the data; `done` comes later, never inside this call. The bytes stay untouched until then. */
+	/*
+	 * Writes and syncs the data; `done` comes later, never inside this call. The bytes stay untouched until then.
+	 */
 	void (*write_sync)(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
 	/*
-	 * For what may take long: they do not keep the loop, nor wait for the end of a turn. A write, not synced; a sync of
-	 * the file's data and size, which covers what was done before it was submitted.
+	 * For what may take long: they do not keep the loop, nor wait for the end of a turn. A write, not synced; a
+	 * sync of the file's data and size, which covers what was done before it was submitted.
 	 */
 	void (*write_async)(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
 	void (*sync_async)(struct env_file *file, struct env_io *io);

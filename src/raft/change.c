@@ -5,7 +5,8 @@
  * A change goes over at most three configurations, each an entry, each appended only when the one before is committed,
  * and none before an entry of the leader's own term is:
  *
- *	staged	who is to vote is JOINING and who is to go is LEAVING; who decides is as before. Learners come and go here.
+ *	staged	who is to vote is JOINING and who is to go is LEAVING; who decides is as before. Learners come and go
+ *	here.
  *		Left when each JOINING member has caught up. Skipped when nobody joins.
  *	joint	they are INCOMING and OUTGOING; each decision takes a majority of both the old voters and the new.
  *	final	the new voters.

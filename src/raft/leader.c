@@ -7,8 +7,9 @@
  * the others: its match is its durable index.
  *
  * A leader that no longer votes is not counted, and leaves when the change that removed it is committed (dissertation,
- * 4.2.2). It steps down, within the term and keeping its vote, when for an election timeout no majority has answered a message
- * *sent* in that time (raw clock: a pause counts), or its own disk has made nothing durable although something waits.
+ * 4.2.2). It steps down, within the term and keeping its vote, when for an election timeout no majority has answered a
+ * message *sent* in that time (raw clock: a pause counts), or its own disk has made nothing durable although something
+ * waits.
  */
 #include "raft/raft_internal.h"
 

@@ -4,7 +4,8 @@
  * The last configuration in the log is in force, committed or not. Its members have slots in a table, in their order;
  * behind them, until it is committed, come those that only the configuration before it has, who are to learn that they
  * have gone. A cut of the log brings the one before back into force; two are enough, for a configuration is appended
- * only when the one before it is committed. Sets are masks of slots. When the table is arranged anew, what a leader knows of a peer moves with it.
+ * only when the one before it is committed. Sets are masks of slots. When the table is arranged anew, what a leader
+ * knows of a peer moves with it.
  */
 #include "raft/raft_internal.h"
 

@@ -1,6 +1,6 @@
 /*
- * Where the log begins (paper, 7): its front gives way to a snapshot of this member's own, or all up to somewhere to one
- * that came from a leader.
+ * Where the log begins (paper, 7): its front gives way to a snapshot of this member's own, or all up to somewhere to
+ * one that came from a leader.
  *
  * Own ones: only what is committed and durable is given up, so nothing that was promised is. From a leader: it is taken
  * only beyond the commit index, so it never rewinds; the rest of the log stays exactly if it agrees with the snapshot's

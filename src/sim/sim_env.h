@@ -81,7 +81,9 @@ struct sim *sim_host_sim(const struct sim_host *host);
 void sim_host_set_owner(struct sim_host *host, void *owner); /* For the owner's use. */
 void *sim_host_owner(const struct sim_host *host);
 
-/* Starts a process: a fresh env over the host's disk. The host must not be running. Then open things in sim_host_run. */
+/*
+ * Starts a process: a fresh env over the host's disk. The host must not be running. Then open things in sim_host_run.
+ */
 struct env *sim_host_start(struct sim_host *host);
 bool sim_host_running(const struct sim_host *host);
 struct env *sim_host_env(struct sim_host *host); /* NULL when not running. */
@@ -107,12 +109,17 @@ size_t sim_host_stop(struct sim_host *host);
 /* ---- Clocks and scheduling ---- */
 
 struct sim_host_settings {
-	/* A wake-up keeps the process busy so long: what arrives meanwhile waits, output leaves at the end. At least 1. */
+	/*
+	 * A wake-up keeps the process busy so long: what arrives meanwhile waits, output leaves at the end. At least 1.
+	 */
 	uint64_t turn_min_ns, turn_max_ns;
 	/* Now and then a wake-up comes late, by up to late_max_ns. */
 	uint32_t late_ppm;
 	uint64_t late_max_ns;
-	/* How long a sync takes: mostly min..typical, one time in eight typical..max. An inline one keeps the process busy. */
+	/*
+	 * How long a sync takes: mostly min..typical, one time in eight typical..max. An inline one keeps the process
+	 * busy.
+	 */
 	uint64_t sync_min_ns, sync_typical_ns, sync_max_ns;
 	/*
 	 * What SIM_POWER does to unsynced sectors: all lost, all kept, a prefix kept, else each on its own. Directory

@@ -4,7 +4,8 @@
  * A binary heap ordered by (time, order of insertion). Each event knows its place, so that its owner can cancel it; the
  * keys stand in the heap itself, so that sifting touches events only to tell them their place.
  *
- * The pool keeps freed blocks by size class. Under an address sanitizer it keeps nothing, so that each block is watched.
+ * The pool keeps freed blocks by size class. Under an address sanitizer it keeps nothing, so that each block is
+ * watched.
  */
 #include "sim/sim_world.h"
 

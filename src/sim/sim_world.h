@@ -156,7 +156,9 @@ void sim_pool_free(struct sim *sim);
 
 /* The host's process is to hear of `event`. */
 void sim_tell(struct sim_host *host, struct event *event);
-/* Into the hash, and the trace when there is one. `sum` is of the bytes concerned, `other` the host at the other end. */
+/*
+ * Into the hash, and the trace when there is one. `sum` is of the bytes concerned, `other` the host at the other end.
+ */
 void sim_note(const struct sim_host *host, enum note note, const struct sim_host *other, uint64_t size, uint32_t sum);
 void sim_host_arm(struct sim_host *host);
 _Noreturn void sim_leave(struct sim *sim, enum sim_crash how, bool fatal);

@@ -2,9 +2,9 @@
  * The segments ahead of the chain: when one is made, and of what. Old ones that nothing needs are the best, as their
  * room on the disk is there and written; a new one is filled with zeros while the chain is in the one before.
  *
- * Invariants: an old segment goes only when the base that makes it needless is durable in a later one, the oldest first,
- * and each is gone from the synced directory before the next: there is never a gap. A piece of zeros is never in flight
- * for the segment that the chain is in.
+ * Invariants: an old segment goes only when the base that makes it needless is durable in a later one, the oldest
+ * first, and each is gone from the synced directory before the next: there is never a gap. A piece of zeros is never in
+ * flight for the segment that the chain is in.
  */
 #include "wal/wal_internal.h"
 

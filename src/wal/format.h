@@ -40,8 +40,8 @@
  *	44	4	CRC of the body
  *	48	4	the first field of the batch before; 0 in the first ever
  *	52	4	reserved
- *	56	16 * G	commits, of each group that the batch touches: group (4), reserved (4), the highest index known to be
- *			committed (8), which the log has when the batch is read
+ *	56	16 * G	commits, of each group that the batch touches: group (4), reserved (4), the highest index known
+ *			to be committed (8), which the log has when the batch is read
  *	...	B	body: records; then zeros up to the next block
  *
  * A batch is *whole* if and only if its header matches its CRC, names the salt of its segment and its own offset, and
@@ -69,14 +69,14 @@
  *
  * Contents:
  *	HARD		term (8), vote (8).
- *	ENTRIES		encoded entries (base/entry.h), whole. An entry at an index that the log has already replaces it and
- *			all that follow it.
- *	BASE		index (8), term (8), configuration (the rest). The log starts after this; all before is void. Flag 1:
- *			entries after the index stay; it is at most the last one, and not below the base before.
- *	STATE		term (8), vote (8), base index (8), base term (8), last index (8); flag 1: there is a base. What the
- *			batches before lead to; stands in each OPEN and CUT, one for each group.
- *	RELOCATED	not written yet: entries copied forward, so that the segment that held them can be recycled. Each
- *			stands for the one the log has at its index, or the next, and replaces nothing.
+ *	ENTRIES		encoded entries (base/entry.h), whole. An entry at an index that the log has already replaces it
+ *			and all that follow it.
+ *	BASE		index (8), term (8), configuration (the rest). The log starts after this; all before is void.
+ *			Flag 1: entries after the index stay; it is at most the last one, and not below the base before.
+ *	STATE		term (8), vote (8), base index (8), base term (8), last index (8); flag 1: there is a base. What
+ *			the batches before lead to; stands in each OPEN and CUT, one for each group.
+ *	RELOCATED	not written yet: entries copied forward, so that the segment that held them can be recycled.
+ *			Each stands for the one the log has at its index, or the next, and replaces nothing.
  */
 #ifndef IKADA_WAL_FORMAT_H
 #define IKADA_WAL_FORMAT_H

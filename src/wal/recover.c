@@ -1,6 +1,6 @@
 /*
- * Recovery: reads the chain of batches from the oldest segment to its end, in bounded pieces, and tells a torn tail from
- * corruption by the rules in format.h. Changes no batch; the cut that follows is wal.c's. What the batches say is
+ * Recovery: reads the chain of batches from the oldest segment to its end, in bounded pieces, and tells a torn tail
+ * from corruption by the rules in format.h. Changes no batch; the cut that follows is wal.c's. What the batches say is
  * replay.c's.
  *
  * Refuses: whatever a crash cannot have left. Never repairs.
@@ -234,8 +234,8 @@ static bool read_segments(struct recovery *r, const struct segment_list *list)
 /* ---- The tail ---- */
 
 /*
- * The last batch may have been read from memory of the system without being on the disk: after a kill, or after a failed
- * sync, which may have marked it clean. It is written again, as it is, so that the next sync means something.
+ * The last batch may have been read from memory of the system without being on the disk: after a kill, or after a
+ * failed sync, which may have marked it clean. It is written again, as it is, so that the next sync means something.
  */
 static bool write_last_again(struct recovery *r)
 {

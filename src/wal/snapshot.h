@@ -1,9 +1,9 @@
 /*
  * Snapshot files: the state of the machine after an entry, from which a node starts when the log before it is gone.
  *
- * A snapshot is written as a draft, under a temporary name: piece by piece, without keeping the loop; synced; read back
- * and verified; renamed; and its directory synced. Only then it counts. A file that is there under its own name was
- * whole once; whether it still is shows when it is read.
+ * A snapshot is written as a draft, under a temporary name: piece by piece, without keeping the loop; synced; read
+ * back and verified; renamed; and its directory synced. Only then it counts. A file that is there under its own name
+ * was whole once; whether it still is shows when it is read.
  *
  * The format, version 1. All numbers are little-endian, reserved bytes are zeros. CRC is CRC-32C. A file is named
  * IIIIIIIIIIIIIIII-TTTTTTTTTTTTTTTT: index and term of the last entry it holds, in hexadecimal. While it is a draft,
@@ -76,8 +76,8 @@ struct snapshot {
 /* Makes the directory and its name durable. 0 or a negative errno. */
 int snapshot_dir_make(struct env *env, const char *dir);
 /*
- * What is there, ascending by index and then by term, in *found, which the caller frees; removes drafts that a process
- * left behind. Returns their number or a negative errno.
+ * What is there, ascending by index and then by term, in *found, which the caller frees; removes drafts that a
+ * process left behind. Returns their number or a negative errno.
  */
 int64_t snapshot_list(struct env *env, const char *dir, struct snapshot **found);
 int snapshot_remove(struct env *env, const char *dir, struct snapshot which);
@@ -162,8 +162,8 @@ void snapshot_put_footer(struct snapshot_draft *draft, const uint8_t digest[SNAP
 /* No more bytes will come. */
 void snapshot_draft_settle(struct snapshot_draft *draft);
 /*
- * Goes on with what is to be done; call it in each turn. Reads back about `bytes_max` bytes at a time. True: call it again
- * soon; false: something is in flight, or it is the caller's turn.
+ * Goes on with what is to be done; call it in each turn. Reads back about `bytes_max` bytes at a time. True: call it
+ * again soon; false: something is in flight, or it is the caller's turn.
  */
 bool snapshot_draft_step(struct snapshot_draft *draft, size_t bytes_max);
 /* A valid one: renames it, and syncs the directory. False: it has failed. */

@@ -1,7 +1,7 @@
 /*
- * Drafts: see snapshot.h. One operation is in flight at a time. What was written is synced now and then, so that the last
- * sync, and those of the log beside it, have little to do. A draft that fails is done with: its file is removed, never
- * written or synced again.
+ * Drafts: see snapshot.h. One operation is in flight at a time. What was written is synced now and then, so that the
+ * last sync, and those of the log beside it, have little to do. A draft that fails is done with: its file is removed,
+ * never written or synced again.
  */
 #include "wal/snapshot_internal.h"
 

@@ -2,13 +2,13 @@
  * The log on disk: batches in segments, recovery that tells a torn tail from corruption. The format stands at the top
  * of format.h.
  *
- * Order: what is put is written in the order of the calls, in batches; one batch is in flight at a time, and the next is
- * issued only when it is durable. A failed write or sync is final: env fatal, nothing is acknowledged.
+ * Order: what is put is written in the order of the calls, in batches; one batch is in flight at a time, and the next
+ * is issued only when it is durable. A failed write or sync is final: env fatal, nothing is acknowledged.
  * One thread. Nothing here calls back inside a put or a flush.
  *
- * The disk: when a base is durable, segments that hold nothing above it become segments made ahead, or go. A new segment
- * is filled with zeros before it is used, a piece at a time, behind the loop's back: a sync that does not change what
- * the file system knows of a file takes half as long. When the log is faster, it goes on without.
+ * The disk: when a base is durable, segments that hold nothing above it become segments made ahead, or go. A new
+ * segment is filled with zeros before it is used, a piece at a time, behind the loop's back: a sync that does not
+ * change what the file system knows of a file takes half as long. When the log is faster, it goes on without.
  *
  * Room: segments are made ahead, with all their room on the disk. When the disk is full, wal_room falls to 0 while a
  * segment's worth is still left for what cannot be refused: terms and votes, bases, seals, received entries, the batch
@@ -50,8 +50,9 @@ struct wal_state {
 struct wal_replay {
 	void *context;
 	/*
-	 * The log starts after (index, term) with this configuration (opaque bytes); what came before is void. Always the
-	 * last base of the log. May come again, with the same values, when what it handed over meanwhile was replaced.
+	 * The log starts after (index, term) with this configuration (opaque bytes); what came before is void. Always
+	 * the last base of the log. May come again, with the same values, when what it handed over meanwhile was
+	 * replaced.
 	 */
 	void (*base)(void *context, uint64_t index, uint64_t term, const uint8_t *config, size_t config_size);
 	/* An encoded entry (base/entry.h). At an index the log has already, it replaces everything from there on. */
@@ -84,9 +85,9 @@ void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote)
 /* Whole encoded entries, ascending by one. One larger than wal_entry_bytes_max is env fatal: the caller refuses it. */
 void wal_put_entries(struct wal *wal, const uint8_t *entries, size_t size);
 /*
- * The log starts after (index, term), with this configuration. `keep`: entries above stay (a compaction, or an install on
- * a log that agrees); the index is at most the last one. Else all entries go, and the next one is index + 1, which may
- * be beyond the end of what there was.
+ * The log starts after (index, term), with this configuration. `keep`: entries above stay (a compaction, or an install
+ * on a log that agrees); the index is at most the last one. Else all entries go, and the next one is index + 1, which
+ * may be beyond the end of what there was.
  */
 void wal_put_base(struct wal *wal, uint32_t group, uint64_t index, uint64_t term, const uint8_t *config,
 		  size_t config_size, bool keep);
@@ -100,7 +101,10 @@ void wal_note_commit(struct wal *wal, uint32_t group, uint64_t commit);
  * it sees to the segments ahead too, with at most one sync that blocks.
  */
 void wal_flush(struct wal *wal);
-/* If nothing is in flight or put, and the last batch was not a seal, issues a seal: an empty batch that proves the last. */
+/*
+ * If nothing is in flight or put, and the last batch was not a seal, issues a seal: an empty batch that proves the
+ * last.
+ */
 void wal_seal(struct wal *wal);
 
 bool wal_idle(const struct wal *wal);		 /* Nothing put that is not durable. */

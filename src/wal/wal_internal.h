@@ -18,8 +18,8 @@
 #include "wal/wal.h"
 
 /*
- * Segments made ahead: as many as it takes to have one and a half segments of room, which is two; recycled ones are kept
- * beyond that.
+ * Segments made ahead: as many as it takes to have one and a half segments of room, which is two; recycled ones are
+ * kept beyond that.
  */
 enum { WAL_AHEAD_MAX = 4, WAL_RECYCLED_MAX = 3 };
 

@@ -38,7 +38,7 @@ struct place {
 	struct wal *wal;
 	struct wal_state state;
 	uint64_t durable;
-	uint64_t base_index, last_index, last_request; /* As handed over by a recovery. */
+	uint64_t base_index, base_term, last_index, last_request; /* As handed over by a recovery. */
 	bool same_config;
 	struct snapshot_draft *draft;
 	struct machine *machine;
@@ -89,16 +89,16 @@ static void put_command(struct buf *out)
 }
 
 static const struct ikada_config FIRST = {
-	.max_id = 1, .count = 1, .members = {{.id = 1, .incarnation = 0x1032547698badcffu}}};
+	.max_id = 3, .count = 1, .members = {{.id = 3, .incarnation = 0x1032547698badcffu}}};
 
 /* The command as entry 2 of the log. */
-static size_t put_entry(uint8_t *at, const struct buf *command)
+static size_t put_entry(uint8_t *at, uint64_t term, const struct buf *command)
 {
 	entry_encode(at, &(struct entry){.index = 2,
-					 .term = 1,
+					 .term = term,
 					 .stamp = STAMP,
 					 .kind = ENTRY_COMMAND,
-					 .request_node = 1,
+					 .request_node = 3,
 					 .request_boot = RANDOM,
 					 .request_number = 9,
 					 .length = (uint32_t)buf_size(command),
@@ -170,7 +170,7 @@ static void log_base(void *context, uint64_t index, uint64_t term, const uint8_t
 	assert_true(wire_get_config(config, size, &found));
 	p->same_config = found.count == 1 && found.members[0].incarnation == FIRST.members[0].incarnation;
 	p->base_index = index;
-	assert_int_equal(term, 0);
+	p->base_term = term;
 }
 
 static void log_entry(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size)
@@ -178,7 +178,7 @@ static void log_entry(void *context, uint64_t index, uint64_t term, const uint8_
 	struct place *p = context;
 	struct entry entry;
 	assert_int_equal(entry_decode(bytes, size, &entry), size);
-	assert_int_equal(term, 1);
+	assert_int_equal(term, index == 1 ? 4 : 6);
 	p->last_index = index;
 	p->last_request = entry.request_number;
 }
@@ -200,15 +200,24 @@ static void log_open(void *context)
 	p->env->turn_context = p;
 }
 
-static void log_put_base(void *context)
+static void put_base(struct place *p, uint64_t index, uint64_t term, bool keep)
 {
-	struct place *p = context;
 	struct buf config;
 	buf_init(&config, p->env->mem);
 	wire_put_config(&config, &FIRST);
-	wal_put_base(p->wal, 0, 0, 0, buf_at(&config), buf_size(&config), false);
+	wal_put_base(p->wal, 0, index, term, buf_at(&config), buf_size(&config), keep);
 	wal_put_ticket(p->wal, 1);
 	buf_free(&config);
+}
+
+static void log_put_base(void *context)
+{
+	put_base(context, 0, 0, false);
+}
+
+static void log_compact(void *context)
+{
+	put_base(context, 1, 4, true);
 }
 
 static void log_put_entries(void *context)
@@ -219,10 +228,10 @@ static void log_put_entries(void *context)
 	buf_init(&command, p->env->mem);
 	put_command(&command);
 	entry_encode(bytes,
-		     &(struct entry){.index = 1, .term = 1, .stamp = STAMP, .kind = ENTRY_NOOP, .request_node = 1});
+		     &(struct entry){.index = 1, .term = 4, .stamp = STAMP, .kind = ENTRY_NOOP, .request_node = 3});
 	size_t size = ENTRY_HEADER_BYTES;
-	size += put_entry(bytes + size, &command);
-	wal_put_hard(p->wal, 0, 1, 1);
+	size += put_entry(bytes + size, 6, &command);
+	wal_put_hard(p->wal, 0, 7, 3);
 	wal_put_entries(p->wal, bytes, size);
 	wal_note_commit(p->wal, 0, 1);
 	wal_put_ticket(p->wal, 2);
@@ -249,6 +258,15 @@ static bool all_zeros(const uint8_t *bytes, size_t size)
 	return true;
 }
 
+static void shows_batch(const uint8_t *file, const struct segment_header *segment, size_t at, const char *name)
+{
+	struct batch_header batch;
+	assert_true(batch_header_decode(file + at, segment, at, &batch));
+	size_t used = batch_body_at(&batch) + batch.body_bytes;
+	doc_shows(name, file + at, used);
+	assert_true(all_zeros(file + at + used, WAL_BLOCK_BYTES - used));
+}
+
 static void test_log_is_written(void **state)
 {
 	(void)state;
@@ -267,14 +285,8 @@ static void test_log_is_written(void **state)
 	assert_true(all_zeros(file + SEGMENT_HEADER_BYTES, WAL_BLOCK_BYTES - SEGMENT_HEADER_BYTES));
 	struct segment_header segment;
 	assert_int_equal(segment_header_decode(file, &segment), SEGMENT_GOOD);
-	for (size_t i = 0; i < BATCHES; i++) {
-		size_t at = (1 + i) * WAL_BLOCK_BYTES;
-		struct batch_header batch;
-		assert_true(batch_header_decode(file + at, &segment, at, &batch));
-		size_t used = batch_body_at(&batch) + batch.body_bytes;
-		doc_shows(BATCH[i], file + at, used);
-		assert_true(all_zeros(file + at + used, WAL_BLOCK_BYTES - used));
-	}
+	for (size_t i = 0; i < BATCHES; i++)
+		shows_batch(file, &segment, (1 + i) * WAL_BLOCK_BYTES, BATCH[i]);
 	assert_true(all_zeros(file + (1 + BATCHES) * WAL_BLOCK_BYTES, SEGMENT - (1 + BATCHES) * WAL_BLOCK_BYTES));
 	place_run(&p, log_close);
 	place_close(&p);
@@ -296,6 +308,7 @@ static void log_lay_out(void *context)
 	ops.close(file);
 }
 
+/* The log as shown is read, compacted, and opened once more. */
 static void test_log_is_read(void **state)
 {
 	(void)state;
@@ -303,9 +316,20 @@ static void test_log_is_read(void **state)
 	place_open(&p);
 	place_run(&p, log_lay_out);
 	place_run(&p, log_open);
-	assert_true(p.state.has_base && p.state.term == 1 && p.state.vote == 1 && p.state.last_index == 2);
+	assert_true(p.state.has_base && p.state.term == 7 && p.state.vote == 3 && p.state.last_index == 2);
 	assert_int_equal(p.state.commit, 1);
 	assert_true(p.same_config && p.base_index == 0 && p.last_index == 2 && p.last_request == 9);
+	place_run(&p, log_compact);
+	place_run(&p, log_close);
+	place_run(&p, log_open);
+	assert_true(p.state.base_index == 1 && p.state.base_term == 4 && p.base_index == 1 && p.base_term == 4);
+	uint64_t size;
+	const uint8_t *file = sim_disk_peek(p.host, SEGMENT_PATH, &size);
+	struct segment_header segment;
+	assert_int_equal(segment_header_decode(file, &segment), SEGMENT_GOOD);
+	/* Behind what was laid out: the CUT of the first opening, the compaction, the CUT of the second. */
+	shows_batch(file, &segment, (BATCHES + 2) * WAL_BLOCK_BYTES, "batch-compaction");
+	shows_batch(file, &segment, (BATCHES + 3) * WAL_BLOCK_BYTES, "batch-cut-again");
 	place_run(&p, log_close);
 	place_close(&p);
 }
@@ -472,13 +496,13 @@ static void test_handshake(void **state)
 	(void)state;
 	struct mem mem;
 	struct buf out = fresh(&mem);
-	struct wire_hello hello = {.to = 2, .from = 1, .incarnation = FIRST.members[0].incarnation, .boot = 6};
+	struct wire_hello hello = {.to = 4, .from = 3, .incarnation = FIRST.members[0].incarnation, .boot = 6};
 	strcpy(hello.client_address, "n1:7001");
 	hello.config = FIRST;
 	wire_put_hello(&out, WIRE_HELLO, wire_cluster_id(&FIRST), &hello);
 	struct wire_frame frame = frame_shown(&out, "hello");
 	assert_true(wire_get_hello(&frame, &hello));
-	assert_true(frame.type == WIRE_HELLO && hello.to == 2 && hello.from == 1 && hello.boot == 6);
+	assert_true(frame.type == WIRE_HELLO && hello.to == 4 && hello.from == 3 && hello.boot == 6);
 	assert_string_equal(hello.client_address, "n1:7001");
 	wire_put_plain(&out, WIRE_REFUSE, 0, "no", 2);
 	assert_int_equal(frame_shown(&out, "refuse").type, WIRE_REFUSE);
@@ -497,7 +521,7 @@ static void test_raft(void **state)
 	buf_init(&command, &mem);
 	put_command(&command);
 	uint8_t entry[256];
-	const struct wire_piece piece = {entry, put_entry(entry, &command)};
+	const struct wire_piece piece = {entry, put_entry(entry, 2, &command)};
 	/* Some of these mean nothing in an append; they are here to be told from each other. */
 	const struct ikada_message m = {.kind = IKADA_APPEND,
 					.granted = true,
@@ -522,7 +546,7 @@ static void test_raft(void **state)
 	assert_true(wire_get_raft(&frame, &raft));
 	assert_true(raft.message.granted && !raft.message.rejected && raft.message.transfer);
 	assert_true(raft.message.round == 4 && raft.message.conflict_term == 11 && raft.message.commit == 7);
-	assert_true(raft.run_count == 1 && raft.runs[0].first == 2 && raft.runs[0].term == 1);
+	assert_true(raft.run_count == 1 && raft.runs[0].first == 2 && raft.runs[0].term == 2);
 	buf_free(&command);
 	buf_free(&out);
 	assert_int_equal(mem.bytes, 0);

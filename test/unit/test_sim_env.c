@@ -200,7 +200,9 @@ static void test_rates(void **state)
 		assert_int_equal(w->a.ops->wall_ns(w->a.env) - wall, passed);
 		sim_host_set_wall_offset(w->a.host, -(int64_t)S);
 		assert_int_equal(w->a.ops->wall_ns(w->a.env) - wall, passed - S);
-		/* A deadline comes when the slow or fast clock shows it: never early, no more than a step of it late. */
+		/*
+		 * A deadline comes when the slow or fast clock shows it: never early, no more than a step of it late.
+		 */
 		w->a.each_turn = wake_in_10ms;
 		run(&w->a, wake_in_10ms);
 		run_for(w, 100 * MS);

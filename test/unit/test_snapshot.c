@@ -1,6 +1,7 @@
 /*
- * Snapshot files: what was written is read; every byte and every length matters; however the machine crashes while one is
- * written, what is there under its own name is whole; and a disk that fails or is full ends the draft, nothing else.
+ * Snapshot files: what was written is read; every byte and every length matters; however the machine crashes while
+ * one is written, what is there under its own name is whole; and a disk that fails or is full ends the draft, nothing
+ * else.
  */
 #include "base/bytes.h"
 #include "sim/sim_env.h"

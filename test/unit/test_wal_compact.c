@@ -225,7 +225,9 @@ static void test_install_beyond_the_end(void **unused)
 	}
 }
 
-/* A snapshot within a log that does not agree with it: what is above goes too, and pins nothing, nor does it come back. */
+/*
+ * A snapshot within a log that does not agree with it: what is above goes too, and pins nothing, nor does it come back.
+ */
 static void test_install_within(void **unused)
 {
 	(void)unused;
