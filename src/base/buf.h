@@ -31,7 +31,7 @@ static inline size_t buf_size(const struct buf *buf)
 
 static inline uint8_t *buf_at(const struct buf *buf)
 {
-	return buf->bytes + buf->start;
+	return buf->start == 0 ? buf->bytes : buf->bytes + buf->start; /* Nothing is added to NULL. */
 }
 
 #endif

@@ -55,7 +55,8 @@ struct reader {
 
 static inline struct reader reader_over(const void *bytes, size_t size)
 {
-	struct reader r = {bytes, (const uint8_t *)bytes + size, false};
+	const uint8_t *at = bytes;
+	struct reader r = {at, size == 0 ? at : at + size, false}; /* Of nothing, NULL may be the place. */
 	return r;
 }
 

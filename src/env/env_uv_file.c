@@ -165,10 +165,14 @@ int env_uv_rename(struct env *env, const char *from, const char *to)
 	return rename(from, to) == 0 ? 0 : -errno;
 }
 
+/* The name goes at once. What a large file holds takes long to free, which the last close does: on another thread. */
 int env_uv_unlink(struct env *env, const char *path)
 {
-	(void)env;
-	return unlink(path) == 0 ? 0 : -errno;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int status = unlink(path) == 0 ? 0 : -errno;
+	if (fd >= 0)
+		env_uv_close_slowly(env, fd);
+	return status;
 }
 
 int env_uv_sync_dir(struct env *env, const char *path)

@@ -118,6 +118,7 @@ int env_uv_write_all(int fd, const void *bytes, size_t size, uint64_t offset);
 /* env_uv_slow.c */
 void env_uv_write_async(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
 void env_uv_sync_async(struct env_file *file, struct env_io *io);
+void env_uv_close_slowly(struct env *env, int fd);
 void env_uv_forget_slow(struct env_file *file); /* Waits for the thread that is at one of them. */
 
 /* env_uv_stream.c */

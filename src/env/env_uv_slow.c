@@ -1,6 +1,6 @@
 /*
- * Writes and syncs that may take long, on libuv's threads. A thread touches the bytes, the descriptor and its own
- * operation, nothing else; all the rest happens on the loop's thread.
+ * Writes, syncs and closes that may take long, on libuv's threads. A thread touches the bytes, the descriptor and its
+ * own operation, nothing else; all the rest happens on the loop's thread.
  *
  * A file that is closed takes back what no thread has begun, and waits for what one has: then nobody uses the
  * descriptor or the bytes any more. The operation itself lives until libuv has told of its end.
@@ -86,4 +86,33 @@ void env_uv_forget_slow(struct env_file *file)
 		slow->io = NULL;
 		list_remove(&slow->at);
 	}
+}
+
+/* ---- Closes ---- */
+
+struct closing {
+	uv_work_t work;
+	struct env_uv *u;
+	int fd;
+};
+
+static void perform_close(uv_work_t *work)
+{
+	close(LIST_OF(work, struct closing, work)->fd);
+}
+
+static void performed_close(uv_work_t *work, int status)
+{
+	struct closing *closing = LIST_OF(work, struct closing, work);
+	(void)status;
+	mem_free(closing->u->env.mem, closing);
+}
+
+void env_uv_close_slowly(struct env *env, int fd)
+{
+	struct env_uv *u = LIST_OF(env, struct env_uv, env);
+	struct closing *closing = mem_zero(env->mem, sizeof *closing);
+	closing->u = u;
+	closing->fd = fd;
+	CHECK(uv_queue_work(&u->loop, &closing->work, perform_close, performed_close) == 0);
 }

@@ -37,9 +37,12 @@ static bool next_record(struct records *records)
 	header->group = read_u32(body);
 	header->length = read_u32(body);
 	read_u32(body);
-	records->content = reader_over(read_bytes(body, header->length), header->length);
+	const uint8_t *content = read_bytes(body, header->length);
 	read_bytes(body, (8 - header->length % 8) % 8);
-	return !body->failed;
+	if (body->failed)
+		return false;
+	records->content = reader_over(content, header->length);
+	return true;
 }
 
 /* ---- First reading ---- */
@@ -111,6 +114,9 @@ static const char *replay_state(struct recovery *r, const struct record_header *
 	said.last_index = read_u64(&content);
 	if (content.failed || reader_left(&content) > 0)
 		return "its state has another size";
+	if (said.has_base ? said.base_index > said.last_index
+			  : said.base_index > 0 || said.base_term > 0 || said.last_index > 0)
+		return "its state contradicts itself";
 	struct wal_group *is = &r->group;
 	if (r->begins_late) {
 		*is = said;
@@ -161,12 +167,15 @@ bool replay_batch(struct recovery *r, const struct batch_header *batch, const ui
 	struct wal *wal = r->wal;
 	struct records records = records_of(batch, bytes);
 	const char *wrong = NULL;
-	while (wrong == NULL && next_record(&records))
+	bool stated = batch->kind == BATCH_NORMAL || batch->kind == BATCH_SEAL;
+	while (wrong == NULL && next_record(&records)) {
 		wrong = replay_record(r, &records.header, records.content);
+		stated |= records.header.kind == RECORD_STATE;
+	}
 	if (wrong == NULL && records.body.failed)
 		wrong = "a record is cut short";
-	if (wrong == NULL && r->begins_late)
-		wrong = "it is the first one, and does not say what the ones before it led to";
+	if (wrong == NULL && !stated)
+		wrong = "it does not say what the ones before it led to";
 	if (wrong != NULL)
 		return recovery_refuse_batch(r, batch, wrong);
 	for (uint16_t i = 0; i < batch->commit_count; i++) {
@@ -179,6 +188,8 @@ bool replay_batch(struct recovery *r, const struct batch_header *batch, const ui
 		if (commit > wal->commit)
 			wal->commit = commit;
 	}
+	if (wal->commit > r->group.last_index)
+		return recovery_refuse_batch(r, batch, "it takes back what earlier ones know to be committed");
 	return true;
 }
 
