@@ -20,7 +20,10 @@ $(B)/bench/etcdload: bench/etcdload/main.go
 	GO111MODULE=off GOFLAGS= GOPATH=$(abspath $(B))/go:/usr/share/gocode GOCACHE=$(abspath $(B))/go-cache \
 		go build -o $@ $<
 
-.PHONY: bench bench-tools bench-core bench-floor
+# What a snapshot costs, with 5,000,000 keys.
+bench-snapshot: $(B)/ikada
+	B=$(B) bench/snapshot
+.PHONY: bench bench-tools bench-core bench-floor bench-snapshot
 bench-tools: $(B)/ikada $(patsubst %,$(B)/bench/%,floor ceiling core failover report)
 bench-core: $(B)/bench/core
 	$<

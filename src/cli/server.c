@@ -65,10 +65,43 @@ static const char *tell_os(char *text, size_t size)
 	return text;
 }
 
+/* A leader hands leadership on before it ends, if somebody takes it soon. */
+#define LEAVE_MS 1000
+#define LEAVE_LOOK_MS 5
+
+struct ending {
+	struct env *env;
+	struct server *server;
+	uv_timer_t timer;
+	uint64_t until_ms; /* 0: it has not been asked to end. */
+};
+
+static bool leads(struct server *server)
+{
+	struct ikada_node_status status;
+	ikada_node_status(server_node(server), &status);
+	return status.raft.role == IKADA_LEADER;
+}
+
+static void look(uv_timer_t *timer)
+{
+	struct ending *ending = timer->data;
+	if (!leads(ending->server) || uv_now(timer->loop) >= ending->until_ms)
+		env_uv_stop(ending->env);
+}
+
 static void stop(uv_signal_t *signal, int number)
 {
+	struct ending *ending = signal->data;
+	char error[256];
+	bool again = ending->until_ms != 0;
 	(void)number;
-	env_uv_stop(signal->data);
+	ending->until_ms = uv_now(signal->loop) + LEAVE_MS;
+	if (again || !leads(ending->server) ||
+	    !ikada_node_transfer(server_node(ending->server), 0, LEAVE_MS * NS_PER_MS, error, sizeof error))
+		env_uv_stop(ending->env);
+	else
+		uv_timer_start(&ending->timer, look, LEAVE_LOOK_MS, LEAVE_LOOK_MS);
 }
 
 static int serve(struct env *env, const struct server_settings *settings)
@@ -80,11 +113,14 @@ static int serve(struct env *env, const struct server_settings *settings)
 		env_uv_destroy(env);
 		return 1;
 	}
+	struct ending ending = {.env = env, .server = server};
+	uv_timer_init(env_uv_loop(env), &ending.timer);
+	ending.timer.data = &ending;
 	uv_signal_t signals[2];
 	static const int numbers[2] = {SIGTERM, SIGINT};
 	for (int i = 0; i < 2; i++) {
 		uv_signal_init(env_uv_loop(env), &signals[i]);
-		signals[i].data = env;
+		signals[i].data = &ending;
 		uv_signal_start(&signals[i], stop, numbers[i]);
 	}
 	printf("ikada server: node %ju takes clients on %s, process %ju\n", (uintmax_t)settings->node.id,
@@ -94,6 +130,7 @@ static int serve(struct env *env, const struct server_settings *settings)
 	server_close(server);
 	for (int i = 0; i < 2; i++)
 		uv_close((uv_handle_t *)&signals[i], NULL);
+	uv_close((uv_handle_t *)&ending.timer, NULL);
 	env_uv_destroy(env);
 	return 0;
 }
@@ -104,7 +141,7 @@ int cli_server(int argc, char **argv)
 	struct server_settings settings = {
 		.process_id = (uint64_t)getpid(), .os = tell_os(os, sizeof os), .usage = tell_usage};
 	const char *level_name = "info";
-	uint64_t heartbeat_ms = 50, election_ms = 250;
+	uint64_t heartbeat_ms = 50, election_ms = 250, snapshot_log_mib = 64, priority = 0;
 	const struct flag flags[] = {
 		{.name = "node", .value = "ID", .help = "this node's number in the cluster", .required = true,
 		 .number = &settings.node.id, .min = 1, .max = UINT64_MAX},
@@ -118,6 +155,10 @@ int cli_server(int argc, char **argv)
 		 .min = 1, .max = 60000},
 		{.name = "election-ms", .value = "MS", .number = &election_ms, .min = 2, .max = 600000,
 		 .help = "silence before an election: from MS to twice MS, at random"},
+		{.name = "snapshot-log-mib", .value = "MIB", .number = &snapshot_log_mib, .min = 1, .max = 1048576,
+		 .help = "a snapshot is taken after so much log"},
+		{.name = "priority", .value = "N", .number = &priority, .max = 1000,
+		 .help = "each step more lets this node wait --election-ms longer before it campaigns"},
 		{.name = "log-level", .value = "LEVEL", .help = "debug, info, warn or error", .text = &level_name},
 	};
 	enum env_level level;
@@ -134,9 +175,11 @@ int cli_server(int argc, char **argv)
 		return FLAGS_WRONG;
 	}
 	settings.node.client_address = settings.listen;
+	settings.node.priority = (uint32_t)priority;
 	settings.node.heartbeat_ns = heartbeat_ms * NS_PER_MS;
 	settings.node.election_min_ns = election_ms * NS_PER_MS;
 	settings.node.election_max_ns = 2 * election_ms * NS_PER_MS;
+	settings.node.snapshot_log_bytes = snapshot_log_mib * 1024 * 1024;
 	raise_descriptor_limit();
 	struct mem mem;
 	mem_init(&mem, false);
