@@ -212,8 +212,8 @@ static void node_ended(const struct dev *dev, struct dev_node *node, int status)
 		return;
 	node->told_down = true;
 	if (WIFSIGNALED(status))
-		printf("node %u (pid %d) was killed by signal %d (%s)\n", node->id, (int)node->dead_pid, WTERMSIG(status),
-		       strsignal(WTERMSIG(status)));
+		printf("node %u (pid %d) was killed by signal %d (%s)\n", node->id, (int)node->dead_pid,
+		       WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
 		printf("node %u (pid %d) ended with status %d\n", node->id, (int)node->dead_pid, WEXITSTATUS(status));
 	if (!WIFSIGNALED(status) && WEXITSTATUS(status) != 0)
@@ -329,8 +329,9 @@ static void describe_nodes(struct dev *dev)
 		used += (size_t)snprintf(dev->cluster + used, sizeof dev->cluster - used, "%s%u=%s", i == 0 ? "" : ",",
 					 node->id, node->peers);
 		CHECK_OP(used, <, sizeof dev->cluster);
-		const char *args[ARGS_MAX] = {dev->program, "server",	"--node",      node->number, "--cluster", dev->cluster,
-					      "--listen",   node->clients, "--data", node->dir,    NULL};
+		const char *args[ARGS_MAX] = {dev->program, "server",	  "--node",   node->number,
+					      "--cluster",  dev->cluster, "--listen", node->clients,
+					      "--data",	    node->dir,	  NULL};
 		memcpy(node->args, args, sizeof args);
 		node_watch_init(&node->watch, dev->env, node->clients);
 	}
@@ -429,10 +430,17 @@ int cli_dev(int argc, char **argv)
 	dev.port = 7001;
 	dev.dir = "./ikada-dev";
 	const struct flag flags[] = {
-		{.name = "nodes", .value = "N", .help = "how many nodes", .number = &dev.node_count, .min = 1,
+		{.name = "nodes",
+		 .value = "N",
+		 .help = "how many nodes",
+		 .number = &dev.node_count,
+		 .min = 1,
 		 .max = NODES_MAX},
 		{.name = "host", .value = "HOST", .help = "where they listen", .text = &dev.host},
-		{.name = "port", .value = "PORT", .number = &dev.port, .min = 1,
+		{.name = "port",
+		 .value = "PORT",
+		 .number = &dev.port,
+		 .min = 1,
 		 .max = 65535 - PEER_PORT_ABOVE - (NODES_MAX - 1),
 		 .help = "of the first node; the others follow; for each other they listen 10000 above"},
 		{.name = "dir", .value = "DIR", .help = "holds node-1, node-1.log, and so on", .text = &dev.dir},

@@ -106,7 +106,8 @@ int flags_parse(const char *about, const struct flag *flags, size_t count, int a
 		given[flag - flags] = true;
 		if (flag->on != NULL) {
 			if (value != NULL) {
-				fprintf(stderr, "ikada %s: --%s takes no value, found '%s'\n", command, flag->name, value);
+				fprintf(stderr, "ikada %s: --%s takes no value, found '%s'\n", command, flag->name,
+					value);
 				return FLAGS_WRONG;
 			}
 			*flag->on = true;

@@ -1,8 +1,8 @@
 /* `ikada server`: one node, until SIGTERM or SIGINT. */
+#include "server/server.h"
 #include "cli/cli.h"
 #include "cli/flags.h"
 #include "env/env_uv.h"
-#include "server/server.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -143,21 +143,50 @@ int cli_server(int argc, char **argv)
 	const char *level_name = "info";
 	uint64_t heartbeat_ms = 50, election_ms = 250, snapshot_log_mib = 64, priority = 0;
 	const struct flag flags[] = {
-		{.name = "node", .value = "ID", .help = "this node's number in the cluster", .required = true,
-		 .number = &settings.node.id, .min = 1, .max = UINT64_MAX},
-		{.name = "cluster", .value = "1=HOST:PORT,...", .required = true,
-		 .help = "all nodes, and where they listen for each other; the same on each node", .text = &settings.node.cluster},
-		{.name = "listen", .value = "HOST:PORT", .help = "where this node listens for clients", .required = true,
+		{.name = "node",
+		 .value = "ID",
+		 .help = "this node's number in the cluster",
+		 .required = true,
+		 .number = &settings.node.id,
+		 .min = 1,
+		 .max = UINT64_MAX},
+		{.name = "cluster",
+		 .value = "1=HOST:PORT,...",
+		 .required = true,
+		 .help = "all nodes, and where they listen for each other; the same on each node",
+		 .text = &settings.node.cluster},
+		{.name = "listen",
+		 .value = "HOST:PORT",
+		 .help = "where this node listens for clients",
+		 .required = true,
 		 .text = &settings.listen},
-		{.name = "data", .value = "DIR", .help = "this node's directory, made if missing", .required = true,
+		{.name = "data",
+		 .value = "DIR",
+		 .help = "this node's directory, made if missing",
+		 .required = true,
 		 .text = &settings.node.data_dir},
-		{.name = "heartbeat-ms", .value = "MS", .help = "how often a leader is heard", .number = &heartbeat_ms,
-		 .min = 1, .max = 60000},
-		{.name = "election-ms", .value = "MS", .number = &election_ms, .min = 2, .max = 600000,
+		{.name = "heartbeat-ms",
+		 .value = "MS",
+		 .help = "how often a leader is heard",
+		 .number = &heartbeat_ms,
+		 .min = 1,
+		 .max = 60000},
+		{.name = "election-ms",
+		 .value = "MS",
+		 .number = &election_ms,
+		 .min = 2,
+		 .max = 600000,
 		 .help = "silence before an election: from MS to twice MS, at random"},
-		{.name = "snapshot-log-mib", .value = "MIB", .number = &snapshot_log_mib, .min = 1, .max = 1048576,
+		{.name = "snapshot-log-mib",
+		 .value = "MIB",
+		 .number = &snapshot_log_mib,
+		 .min = 1,
+		 .max = 1048576,
 		 .help = "a snapshot is taken after so much log"},
-		{.name = "priority", .value = "N", .number = &priority, .max = 1000,
+		{.name = "priority",
+		 .value = "N",
+		 .number = &priority,
+		 .max = 1000,
 		 .help = "each step more lets this node wait --election-ms longer before it campaigns"},
 		{.name = "log-level", .value = "LEVEL", .help = "debug, info, warn or error", .text = &level_name},
 	};

@@ -107,8 +107,7 @@ static void end_job(struct many *many, struct job *job, bool hung)
 	else if (hung)
 		snprintf(ended.why, sizeof ended.why, "no end after %d s", HUNG_S);
 	else
-		snprintf(ended.why, sizeof ended.why, "ended by signal %d",
-			 WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+		snprintf(ended.why, sizeof ended.why, "ended by signal %d", WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	if (!many->jobs->ended(many->jobs->context, &ended))
 		many->over = true;
 }

@@ -57,13 +57,14 @@ struct env_ops {
 	int (*open)(struct env *env, const char *path, enum env_open how, struct env_file **file);
 	void (*close)(struct env_file *file); /* What is in flight is as after a crash; its `done` is not called. */
 	int64_t (*size)(struct env_file *file);
-	int64_t (*read_at)(struct env_file *file, void *bytes, size_t size, uint64_t offset); /* Short at the end. */
+	int64_t (*read_at)(struct env_file *file, void *bytes, size_t size, uint64_t offset);	 /* Short at the end. */
 	int (*write_at)(struct env_file *file, const void *bytes, size_t size, uint64_t offset); /* All, not synced. */
 	int (*allocate)(struct env_file *file, uint64_t size); /* At least so long, room reserved; reads zeros. */
 	int (*sync)(struct env_file *file);
 	int (*lock)(struct env_file *file); /* Exclusive, until closed; -EWOULDBLOCK when another process has it. */
 	int (*make_dir)(struct env *env, const char *path); /* 0 also when it exists. */
-	int (*list_dir)(struct env *env, const char *path, void (*each)(void *context, const char *name), void *context);
+	int (*list_dir)(struct env *env, const char *path, void (*each)(void *context, const char *name),
+			void *context);
 	int (*rename)(struct env *env, const char *from, const char *to);
 	int (*unlink)(struct env *env, const char *path);
 	int (*sync_dir)(struct env *env, const char *path);

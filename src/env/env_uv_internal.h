@@ -59,7 +59,7 @@ struct env_file {
 };
 
 enum stream_state {
-	STREAM_DIALING,	  /* Not connected yet. */
+	STREAM_DIALING, /* Not connected yet. */
 	STREAM_OPEN,
 	STREAM_FAILED,	  /* Over; `closed` is owed. */
 	STREAM_LINGERING, /* The caller has closed it, output is left; then reads until the other side is done. */

@@ -227,8 +227,9 @@ static void churn(struct lab *lab)
 			uint64_t value = clients[i].acknowledged.at[at];
 			acknowledged++;
 			if (lab_appliers(lab, value) != lab->count)
-				lab_fail(lab, "value %" PRIu64 " was acknowledged, and %" PRIu32 " of %" PRIu32
-					      " nodes have it",
+				lab_fail(lab,
+					 "value %" PRIu64 " was acknowledged, and %" PRIu32 " of %" PRIu32
+					 " nodes have it",
 					 value, lab_appliers(lab, value), lab->count);
 		}
 	}

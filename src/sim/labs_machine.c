@@ -49,8 +49,8 @@ static void apply(void *context, const struct ikada_apply *entry, struct buf *re
 		lab_fail(lab, "node %" PRIu32 " applies index %" PRIu64 " after %" PRIu64, node->number + 1,
 			 entry->index, node->applied);
 	if (value == 0 || value > lab->values)
-		lab_fail(lab, "node %" PRIu32 " applies value %" PRIu64 " at index %" PRIu64
-			      ", which nobody has proposed",
+		lab_fail(lab,
+			 "node %" PRIu32 " applies value %" PRIu64 " at index %" PRIu64 ", which nobody has proposed",
 			 node->number + 1, value, entry->index);
 	if (agreed != 0 && agreed != value)
 		lab_fail(lab,

@@ -114,7 +114,8 @@ void lab_snapshot_all_crash(struct lab *lab)
 		all_crash(lab);
 		uint64_t index = lab_one(lab, 3);
 		if (lab_ok(lab) && index <= before)
-			lab_fail(lab, "after a restart of all, index %" PRIu64 " was given again; %" PRIu64 " was before it",
+			lab_fail(lab,
+				 "after a restart of all, index %" PRIu64 " was given again; %" PRIu64 " was before it",
 				 index, before);
 	}
 }

@@ -25,9 +25,9 @@ struct inode {
 	struct env_file *locked_by;
 	uint8_t *bytes; /* Zero from `size` to `room`. */
 	uint64_t size, durable_size;
-	uint64_t room;	     /* Allocated here; whole sectors. */
-	uint32_t *undo_of;   /* By sector: 1 + place in `undos`; 0: the sector is durable. */
-	struct undo *undos;  /* In the order in which they were written to, roughly. */
+	uint64_t room;	    /* Allocated here; whole sectors. */
+	uint32_t *undo_of;  /* By sector: 1 + place in `undos`; 0: the sector is durable. */
+	struct undo *undos; /* In the order in which they were written to, roughly. */
 	uint32_t undo_count, undo_room;
 };
 

@@ -155,7 +155,7 @@ void sim_give(struct sim *sim, void *block, size_t size)
 
 void sim_pool_free(struct sim *sim)
 {
-	for (unsigned class = 0; class < POOL_CLASSES; class++) {
+	for (unsigned class = 0; class < POOL_CLASSES; class ++) {
 		while (sim->pool[class] != NULL) {
 			void **block = sim->pool[class];
 			sim->pool[class] = *block;

@@ -142,8 +142,8 @@ void sim_net_break(struct sim_host *a, struct sim_host *b)
 static void check_over(struct sim_conn *conn)
 {
 	struct env_stream *ends = conn->ends;
-	bool far_is_gone = ends[1].state == STREAM_DEAD ||
-			   (ends[1].state == STREAM_NONE && list_empty(&ends[0].flight));
+	bool far_is_gone =
+		ends[1].state == STREAM_DEAD || (ends[1].state == STREAM_NONE && list_empty(&ends[0].flight));
 	if (ends[0].state != STREAM_DEAD || !far_is_gone)
 		return;
 	for (int i = 0; i < 2; i++) {

@@ -246,8 +246,8 @@ static bool send_bytes(struct chunk *chunk, size_t room, uint64_t time)
 	while (left > 1 && rng_chance(rng, split_ppm)) {
 		/* Half of the splits are near the start, where headers are. */
 		bool near = rng_chance(rng, 500000);
-		uint32_t part = (uint32_t)rng_range(
-			rng, 1, near && left > SHORT_SPLIT_BYTES ? SHORT_SPLIT_BYTES : left - 1);
+		uint32_t part =
+			(uint32_t)rng_range(rng, 1, near && left > SHORT_SPLIT_BYTES ? SHORT_SPLIT_BYTES : left - 1);
 		depart_part(chunk, part, time);
 		left -= part;
 	}

@@ -96,7 +96,7 @@ struct sim {
 	void *pool[POOL_CLASSES];
 	enum sim_crash ended_how; /* Why a frame was left. */
 	bool ended_fatal;
-	char text[1024]; /* Of the fatal error. */
+	char text[1024];  /* Of the fatal error. */
 	uint8_t *scratch; /* What a process receives in one call. */
 	size_t scratch_room;
 };
@@ -175,8 +175,9 @@ void sim_host_free(struct sim_host *host);
 
 void sim_disk_init(struct sim_host *host);
 void sim_disk_free(struct sim_host *host);
-void sim_disk_end(struct sim_host *host, enum sim_crash how); /* Of the process: closes files, decides writes under way. */
-void sim_disk_crash(struct sim_host *host);		      /* Of the machine. */
+void sim_disk_end(struct sim_host *host,
+		  enum sim_crash how);	    /* Of the process: closes files, decides writes under way. */
+void sim_disk_crash(struct sim_host *host); /* Of the machine. */
 void sim_io_reach(struct event *event);
 void sim_io_done(struct event *event);
 int sim_file_open(struct env *env, const char *path, enum env_open how, struct env_file **file);
@@ -271,7 +272,7 @@ uint64_t sim_delay(struct sim_host *from, const struct sim_host *to, size_t size
 void sim_stream_reset(struct env_stream *stream, int status);
 /* The end is dead from now on. Keeps what is in flight. */
 void sim_stream_bury(struct env_stream *stream);
-void sim_reap(struct sim *sim); /* Frees connections with two dead ends. */
+void sim_reap(struct sim *sim);				     /* Frees connections with two dead ends. */
 void sim_net_end(struct sim_host *host, enum sim_crash how); /* Of the process. */
 void sim_net_free(struct sim *sim);
 void sim_connect_arrives(struct env_stream *far); /* At the host of its far end. */

@@ -27,8 +27,8 @@
 struct wal;
 
 struct wal_settings {
-	const char *dir;	/* Of the segments, made if missing. */
-	uint64_t segment_bytes; /* A multiple of 4096, 64 KiB to 1 GiB; 64 MiB is usual. May change between opens. */
+	const char *dir;	  /* Of the segments, made if missing. */
+	uint64_t segment_bytes;	  /* A multiple of 4096, 64 KiB to 1 GiB; 64 MiB is usual. May change between opens. */
 	uint64_t batch_bytes_max; /* A batch is closed at this size, or after its first record. */
 	/* All tickets up to `ticket` are durable. Called from the completion of a write. */
 	void (*durable)(void *context, uint64_t ticket);
@@ -107,8 +107,8 @@ void wal_flush(struct wal *wal);
  */
 void wal_seal(struct wal *wal);
 
-bool wal_idle(const struct wal *wal);		 /* Nothing put that is not durable. */
-uint64_t wal_pending_bytes(const struct wal *wal); /* Put, not yet durable. */
+bool wal_idle(const struct wal *wal);		     /* Nothing put that is not durable. */
+uint64_t wal_pending_bytes(const struct wal *wal);   /* Put, not yet durable. */
 uint64_t wal_sync_started_ns(const struct wal *wal); /* Raw time at which the write in flight began; 0: none. */
 /* Bytes of entries that are sure to find room on the disk: what is proposed beyond is refused as busy. */
 uint64_t wal_room(struct wal *wal);
@@ -117,8 +117,8 @@ struct wal_status {
 	uint64_t disk_bytes; /* Of all segments, with those made ahead. */
 	uint64_t segments;
 	/* Since it was opened: */
-	uint64_t batches; /* Of what was put. */
-	uint64_t syncs;	  /* Of batches, of those too that nobody put. */
+	uint64_t batches;				  /* Of what was put. */
+	uint64_t syncs;					  /* Of batches, of those too that nobody put. */
 	uint64_t sync_last_ns, sync_mean_ns, sync_max_ns; /* From when a batch was issued until that was heard of. */
 };
 void wal_status(const struct wal *wal, struct wal_status *status);

@@ -29,8 +29,8 @@ struct side {
 	struct env_listener *listener;
 	int accepted, opened, drained, closed, status;
 	uint64_t opened_at, closed_at, received_at, woken_at;
-	bool in_call;  /* Inside a submit: no callback may come. */
-	bool gone;     /* Closed by itself: no callback may come. */
+	bool in_call; /* Inside a submit: no callback may come. */
+	bool gone;    /* Closed by itself: no callback may come. */
 	bool echoes;
 	uint64_t sent, got; /* Bytes of the pattern. */
 	struct buf bytes;   /* What was received, where `collects`. */

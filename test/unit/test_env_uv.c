@@ -35,11 +35,11 @@ struct world {
 	int opened, closed, drained, accepted;
 	int status;
 	size_t sent, received;
-	uint8_t next;	  /* The byte expected next. */
+	uint8_t next; /* The byte expected next. */
 	bool paused;
-	bool in_call;	  /* Inside a submit: no callback may come. */
+	bool in_call; /* Inside a submit: no callback may come. */
 	int completions;
-	int write_turn;	  /* The turn in which the write was submitted. */
+	int write_turn; /* The turn in which the write was submitted. */
 	uint64_t deadline_ns;
 	uint64_t resume_ns;
 	uint64_t raw_ns, awake_ns; /* Before a standstill. */

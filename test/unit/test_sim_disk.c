@@ -17,8 +17,8 @@ static void check_sectors(struct file *f, int *lost, int *kept)
 		}
 		bool is_kept = memcmp(bytes + s * SECTOR, f->now[s], n) == 0;
 		if (!is_kept)
-			assert_memory_equal(bytes + s * SECTOR,
-					    s * SECTOR >= f->durable_size ? zeros : f->durable[s], n);
+			assert_memory_equal(bytes + s * SECTOR, s * SECTOR >= f->durable_size ? zeros : f->durable[s],
+					    n);
 		(*kept) += is_kept;
 		(*lost) += !is_kept;
 	}

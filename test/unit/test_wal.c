@@ -20,8 +20,9 @@ static void random_op(struct world *w, struct rng *rng)
 	else if (draw < 12)
 		put_hard(w, m->now.term + rng_below(rng, 2), rng_below(rng, 4));
 	else if (draw < 45)
-		put_entries(w, rng_below(rng, 4) == 0 ? rng_between(rng, low, m->now.last_index + 1)
-						      : m->now.last_index + 1,
+		put_entries(w,
+			    rng_below(rng, 4) == 0 ? rng_between(rng, low, m->now.last_index + 1)
+						   : m->now.last_index + 1,
 			    1 + rng_below(rng, 12), rng_below(rng, 700));
 	else if (draw < 49)
 		put_entries(w, m->now.last_index + 1, 1, rng_below(rng, SEGMENT - 3 * 4096 - 64 - 7));
@@ -244,7 +245,8 @@ static void test_refusals(void **unused)
 	char words[200];
 	disk_file(d, segment_1)->now[m->writes[1].offset + 100] ^= 1;
 	snprintf(words, sizeof words,
-		 "segment d/wal/0000000000000001.wal has batch 4 at offset %d, but batch 3, which should be at offset %d",
+		 "segment d/wal/0000000000000001.wal has batch 4 at offset %d, but batch 3, which should be at offset "
+		 "%d",
 		 (int)m->writes[2].offset, (int)m->writes[1].offset);
 	refused(w, words);
 

@@ -20,7 +20,13 @@
 
 #include <cmocka.h>
 
-enum { SECTOR = 512, FILES_MAX = 24, CHANGES_MAX = 8, FILE_BYTES_MAX = 128 * 1024, SECTORS_MAX = FILE_BYTES_MAX / SECTOR };
+enum {
+	SECTOR = 512,
+	FILES_MAX = 24,
+	CHANGES_MAX = 8,
+	FILE_BYTES_MAX = 128 * 1024,
+	SECTORS_MAX = FILE_BYTES_MAX / SECTOR
+};
 
 struct inode {
 	uint8_t now[FILE_BYTES_MAX];

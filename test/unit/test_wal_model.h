@@ -20,11 +20,11 @@ struct digest {
 
 struct model {
 	struct digest now;
-	uint64_t entry_at[INDEX_MAX]; /* The digest of each, by index, now. */
-	uint64_t committed;	        /* Noted. */
+	uint64_t entry_at[INDEX_MAX];	/* The digest of each, by index, now. */
+	uint64_t committed;		/* Noted. */
 	struct digest atoms[ATOMS_MAX]; /* After each atom: a hard state, a base, an entry. */
 	size_t atom_count;
-	size_t durable;			/* Atoms reported durable. */
+	size_t durable; /* Atoms reported durable. */
 	uint64_t ticket;
 	size_t ticket_atoms[ATOMS_MAX];
 	uint64_t durable_ticket;
