@@ -49,8 +49,8 @@ struct ikada_apply {
  * The embedder's state machine. Deterministic: same entries, same state and same replies; no clock, no randomness.
  * `reply` is a buffer to add the reply to (ikada_buf_add), NULL in `apply` when nobody waits for it.
  *
- * From `hold` on, the functions are there all, or not at all: then there are no snapshots, the log grows for ever, and a
- * state that has come to differ from that of the others is not noticed.
+ * From `hold` on, the functions are there all, or not at all: then there are no snapshots, the log grows for ever, and
+ * a state that has come to differ from that of the others is not noticed.
  */
 struct ikada_machine {
 	void *context;
@@ -94,6 +94,7 @@ struct ikada_node_settings {
 	uint32_t term_runs;	      /* 0: 65536. */
 	uint64_t queue_bytes_max;     /* Of requests under way; more are refused as busy. 0: 256 MiB. */
 	uint64_t snapshot_log_bytes;  /* After so many bytes of entries a snapshot is taken. 0: 64 MiB. */
+	uint32_t priority;	      /* 0 is usual; higher ones campaign later. */
 	uint64_t checkpoint_entries;  /* After each so many entries the nodes compare their states. 0: 1024. */
 };
 
@@ -119,6 +120,28 @@ IKADA_API void ikada_node_read(struct ikada_node *node, struct ikada_request *re
 /* The caller no longer wants to hear of a request (its client is gone): `done` will not be called. */
 IKADA_API void ikada_node_forget(struct ikada_node *node, struct ikada_request *request);
 
+/* What can be done about members: docs/membership.md. */
+enum ikada_member_action {
+	IKADA_MEMBER_ADD,	  /* As a voter, once it has caught up. */
+	IKADA_MEMBER_ADD_LEARNER, /* It never votes. */
+	IKADA_MEMBER_REMOVE,
+	IKADA_MEMBER_REPLACE, /* The member of this id by another incarnation: its disk was wiped. */
+	IKADA_MEMBER_PROMOTE, /* A learner. */
+};
+/*
+ * Asks for a change of members, on the leader. The one that comes must be running: it is known by its knocking. `address`
+ * is where it listens for peers; for REPLACE NULL means where it did. True: the change is in the log, not yet committed,
+ * and this cluster goes on with it by itself; watch the status. False: nothing was done, `error` says why.
+ */
+IKADA_API bool ikada_node_change(struct ikada_node *node, enum ikada_member_action action, uint64_t id,
+				 const char *address, char *error, size_t error_size);
+/*
+ * Hands leadership to the member `to` (0: to whom it suits best), within `deadline_ns` from now; writes wait meanwhile.
+ * True: it is under way; watch the status.
+ */
+IKADA_API bool ikada_node_transfer(struct ikada_node *node, uint64_t to, uint64_t deadline_ns, char *error,
+				   size_t error_size);
+
 struct ikada_node_status {
 	struct ikada_raft_status raft; /* All zero before the first configuration is known. */
 	uint64_t applied_index;
@@ -133,12 +156,14 @@ struct ikada_node_status {
 	uint64_t incarnation;
 	uint64_t boot;
 	uint32_t member_count;
-	struct {
+	struct ikada_node_member {
 		uint64_t id;
+		uint64_t incarnation; /* 0: not known. */
+		enum ikada_standing standing;
 		const char *address;	    /* For peers. */
 		const char *client_address; /* "" while unknown. */
 		bool connected;
-	} members[IKADA_MEMBERS_MAX];
+	} members[IKADA_MEMBERS_MAX]; /* Of the last configuration; before there is one, of the cluster list. */
 };
 /* Strings live until the next turn. */
 IKADA_API void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *status);

@@ -27,7 +27,11 @@
 enum { ENTRY_HEADER_BYTES = 64 };
 #define ENTRY_PAYLOAD_BYTES_MAX ((size_t)16 * 1024 * 1024)
 
-enum entry_kind { ENTRY_NOOP = 1, ENTRY_COMMAND = 2 };
+enum entry_kind {
+	ENTRY_NOOP = 1,
+	ENTRY_COMMAND = 2,
+	ENTRY_CONFIG = 3, /* A configuration with the addresses of its members, as wire_put_members writes it. */
+};
 
 struct entry {
 	uint64_t index;

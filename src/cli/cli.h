@@ -7,6 +7,9 @@
 int cli_server(int argc, char **argv);
 int cli_dev(int argc, char **argv);
 int cli_status(int argc, char **argv);
+int cli_member(int argc, char **argv);
+int cli_transfer(int argc, char **argv);
+int cli_recover(int argc, char **argv);
 int cli_bench(int argc, char **argv);
 int cli_sim(int argc, char **argv);
 

@@ -24,6 +24,7 @@ struct totals {
 	struct rules_counters rules;
 	struct cluster_counters cluster;
 	struct history_counters history;
+	struct churn_counters churn;
 };
 
 static void add_up(void *to, const void *from, size_t size)
@@ -44,6 +45,7 @@ static void add_result(struct totals *totals, const struct run_result *result)
 	add_up(&totals->sim, &result->sim, sizeof totals->sim);
 	add_up(&totals->rules, &result->rules, sizeof totals->rules);
 	add_up(&totals->cluster, &result->cluster, sizeof totals->cluster);
+	add_up(&totals->churn, &result->churn, sizeof totals->churn);
 	add_up(&totals->history, &result->history, sizeof totals->history);
 	totals->history.states_max = most > result->history.states_max ? most : result->history.states_max;
 }
@@ -54,6 +56,26 @@ static const char *step_name(enum node_snapshot_step step)
 					    "coming", "resumed", "received", "received-whole", "installed"};
 	_Static_assert(sizeof names / sizeof *names == NODE_SNAPSHOT_STEPS, "a name for each step");
 	return names[step];
+}
+
+static void print_churn(const struct totals *t)
+{
+	const struct rules_counters *r = &t->rules;
+	printf("members: %" PRIu64 " came, %" PRIu64 " left, %" PRIu64 " disks wiped; taken: %" PRIu64 " adds, %" PRIu64
+	       " learners, %" PRIu64 " promotions, %" PRIu64 " removals, %" PRIu64 " replacements, %" PRIu64
+	       " transfers, %" PRIu64 " of these over one under way; %" PRIu64 " of %" PRIu64 " refused\n",
+	       t->churn.came, t->churn.left, t->churn.wipes, t->churn.adds, t->churn.learners, t->churn.promotions,
+	       t->churn.removals, t->churn.replacements, t->churn.transfers, t->churn.overlapping, t->churn.refused,
+	       t->churn.asked);
+	printf("configurations: %" PRIu64 " staged, %" PRIu64 " joint, %" PRIu64 " final, %" PRIu64
+	       " rolled back; joint ones with a leader that died %" PRIu64 ", taken over by another %" PRIu64
+	       ", staged ones %" PRIu64 "\n",
+	       r->configs_staged, r->configs_joint, r->configs_final, r->configs_rolled_back, r->joint_leader_died,
+	       r->joint_taken_over, r->staged_taken_over);
+	printf("standings: %" PRIu64 " promoted, %" PRIu64 " snapshots installed on who does not vote, %" PRIu64
+	       " leaders removed, %" PRIu64 " requests to vote by who is no voter, %" PRIu64 " told to campaign\n",
+	       r->promoted, r->installs_to_learners, r->leaders_removed, r->votes_refused_to_strangers,
+	       r->timeouts_now);
 }
 
 static void print_totals(const struct totals *t)
@@ -87,6 +109,8 @@ static void print_totals(const struct totals *t)
 	printf("states: %" PRIu64 " starts from a snapshot, %" PRIu64 " loaded in a running node, %" PRIu64
 	       " bits flipped\n",
 	       t->rules.loads_at_start, t->rules.loads, t->cluster.flips);
+	if (t->churn.asked > 0)
+		print_churn(t);
 	printf("deaths:");
 	for (uint32_t i = 0; i < NODE_SNAPSHOT_STEPS; i++)
 		printf(" %s %" PRIu64, step_name((enum node_snapshot_step)i), t->deaths[i]);
@@ -109,9 +133,13 @@ static void print_line(void *context, const char *text)
 	puts(text);
 }
 
-static int run_one(uint64_t seed, uint32_t nodes, bool trace)
+static int run_one(uint64_t seed, uint32_t nodes, bool churn, bool brief, bool trace)
 {
-	struct run_settings settings = {.seed = seed, .nodes = nodes, .trace = trace ? print_line : NULL};
+	struct run_settings settings = {.seed = seed,
+					.nodes = nodes,
+					.churn = churn,
+					.brief = brief,
+					.trace = trace ? print_line : NULL};
 	struct run_result *result = calloc(1, sizeof *result);
 	struct totals totals = {.runs = 1};
 	if (result == NULL)
@@ -135,6 +163,8 @@ struct many {
 	uint64_t first, next, last;
 	bool ended; /* No seed after the one in `next - 1`. */
 	uint32_t nodes;
+	bool brief;
+	bool churn;
 	bool stop_at_failure;
 	struct totals totals;
 };
@@ -152,7 +182,8 @@ static bool next_seed(void *context, struct sim_task *task)
 static void run_task(void *context, const struct sim_task *task, void *result)
 {
 	const struct many *many = context;
-	struct run_settings settings = {.seed = task->seed, .nodes = many->nodes};
+	struct run_settings settings = {
+		.seed = task->seed, .nodes = many->nodes, .churn = many->churn, .brief = many->brief};
 	run_seed(&settings, result);
 }
 
@@ -180,6 +211,10 @@ static bool seed_ended(void *context, const struct sim_ended *ended)
 	printf("\treproduce: ikada sim --seed %" PRIu64, seed);
 	if (many->nodes != 0)
 		printf(" --nodes %" PRIu32, many->nodes);
+	if (many->brief)
+		printf(" --short");
+	if (many->churn)
+		printf(" --profile churn");
 	printf("\n");
 	fflush(stdout);
 	return !many->stop_at_failure;
@@ -231,8 +266,11 @@ static bool parse_seeds(const char *text, uint64_t *first, uint64_t *last)
 int cli_sim(int argc, char **argv)
 {
 	uint64_t seed = 1, nodes = 0, jobs = 1, runs = 1;
-	const char *seeds = NULL, *lab = NULL;
-	bool trace = false, stop = false, given = false;
+	const char *profile = "faults";
+	const char *seeds = NULL, *lab = NULL, *svg = NULL;
+	uint64_t trials = 1000, clusters = 400, seconds = 60;
+	bool trace = false, stop = false, given = false, exhaust = false, no_raft_check = false, elections = false, real_time = false, brief = false;
+	uint64_t terms = 4, entries = 3, timeouts = 4, restarts = 2, in_flight = 2, beats = 0;
 	const struct flag flags[] = {
 		{.name = "seed", .value = "S", .help = "run this one", .number = &seed, .max = UINT64_MAX},
 		{.name = "seeds", .value = "A..B", .help = "run all of these", .text = &seeds},
@@ -242,8 +280,24 @@ int cli_sim(int argc, char **argv)
 		 .help = "in each cluster; 0: the seed decides",
 		 .number = &nodes,
 		 .max = RULES_NODES_MAX},
+		{.name = "short", .help = "runs of 6 s instead of 60, with faults close together", .on = &brief},
+		{.name = "profile", .value = "NAME", .help = "faults; or churn: members change, too", .text = &profile},
 		{.name = "lab", .value = "NAME", .help = "run this lab, or all; list: names them", .text = &lab},
 		{.name = "runs", .value = "N", .help = "of each lab", .number = &runs, .min = 1, .max = 1000000000},
+		{.name = "exhaust", .help = "all runs of three cores within bounds", .on = &exhaust},
+		{.name = "no-raft-check", .help = "leave out the core's own rules", .on = &no_raft_check},
+		{.name = "terms", .value = "N", .help = "bound of --exhaust", .number = &terms, .min = 1, .max = 6},
+		{.name = "entries", .value = "N", .help = "likewise", .number = &entries, .min = 1, .max = 6},
+		{.name = "timeouts", .value = "N", .help = "likewise", .number = &timeouts, .max = 100},
+		{.name = "restarts", .value = "N", .help = "likewise", .number = &restarts, .max = 100},
+		{.name = "beats", .value = "N", .help = "likewise", .number = &beats, .max = 100},
+		{.name = "in-flight", .value = "N", .help = "likewise", .number = &in_flight, .min = 1, .max = 3},
+		{.name = "elections", .help = "how long there is no leader after a crash", .on = &elections},
+		{.name = "trials", .value = "N", .help = "of --elections", .number = &trials, .min = 1, .max = 1000},
+		{.name = "svg", .value = "FILE", .help = "a plot of --elections", .text = &svg},
+		{.name = "real-time", .help = "many clusters at once by the real clock", .on = &real_time},
+		{.name = "clusters", .value = "N", .help = "of --real-time", .number = &clusters, .min = 1, .max = 100000},
+		{.name = "seconds", .value = "N", .help = "of --real-time", .number = &seconds, .min = 1, .max = 1000000},
 		{.name = "trace", .help = "print each event of the one seed", .on = &trace},
 		{.name = "stop", .help = "end at the first failure", .on = &stop},
 	};
@@ -255,10 +309,25 @@ int cli_sim(int argc, char **argv)
 		given = given || strcmp(argv[i], "--seed") == 0 || strncmp(argv[i], "--seed=", 7) == 0;
 	if (lab != NULL)
 		return sim_labs(&(struct sim_labs_settings){lab, seed, runs, (uint32_t)jobs, trace, stop});
+	if (exhaust)
+		return sim_exhaust(&(struct sim_exhaust_settings){
+			(uint32_t)terms, (uint32_t)entries, (uint32_t)timeouts, (uint32_t)restarts, (uint32_t)in_flight,
+			(uint32_t)beats, !no_raft_check});
+	if (elections)
+		return sim_elections(&(struct sim_elections_settings){seed, (uint32_t)trials, (uint32_t)jobs, svg});
+	if (real_time)
+		return sim_real_time(&(struct sim_real_time_settings){seed, (uint32_t)clusters, seconds});
+	bool churn = strcmp(profile, "churn") == 0;
+	if (!churn && strcmp(profile, "faults") != 0) {
+		fprintf(stderr, "ikada sim: --profile expects faults or churn, found '%s'\n", profile);
+		return FLAGS_WRONG;
+	}
 	if (seeds == NULL)
-		return run_one(seed, (uint32_t)nodes, trace);
+		return run_one(seed, (uint32_t)nodes, churn, brief, trace);
 	static struct many many;
 	many.nodes = (uint32_t)nodes;
+	many.brief = brief;
+	many.churn = churn;
 	many.stop_at_failure = stop;
 	if (given || trace) {
 		fprintf(stderr, "ikada sim: --seeds does not go together with --%s\n", given ? "seed" : "trace");

@@ -15,4 +15,25 @@ struct sim_labs_settings {
 };
 int sim_labs(const struct sim_labs_settings *settings);
 
+struct sim_exhaust_settings {
+	uint32_t terms, entries, timeouts, restarts, in_flight, beats;
+	bool raft_check;
+};
+int sim_exhaust(const struct sim_exhaust_settings *settings);
+
+struct sim_elections_settings {
+	uint64_t seed;
+	uint32_t trials; /* For each range and each way to crash. */
+	uint32_t jobs;
+	const char *svg; /* Where a plot goes; NULL: nowhere. */
+};
+int sim_elections(const struct sim_elections_settings *settings);
+
+struct sim_real_time_settings {
+	uint64_t seed;
+	uint32_t clusters;
+	uint64_t seconds;
+};
+int sim_real_time(const struct sim_real_time_settings *settings);
+
 #endif

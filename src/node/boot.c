@@ -6,6 +6,9 @@
  * is durable, and starts its core when it knows that all members made the same one. So two first configurations that
  * both come to life have no incarnation in common. A core that ever ran (a term or an entry is in the log), or that
  * hears from a running one, knows that already.
+ *
+ * A node that others have taken into their cluster stands by its cluster id from then on, and starts with a log that has
+ * not been told of any configuration: nobody votes there.
  */
 #include "node/node_internal.h"
 
@@ -23,8 +26,9 @@ static void recovered_base(void *context, uint64_t index, uint64_t term, const u
 	struct recovery *recovery = context;
 	(void)term;
 	cache_reset(&recovery->node->cache, index);
-	if (!wire_get_config(config, config_size, &recovery->node->config))
-		recovery->bad_config = true;
+	recovery->bad_config = !wire_get_base(config, config_size, &recovery->node->promised_cluster_id,
+					      &recovery->node->base_members) ||
+			       !ikada_config_valid(&recovery->node->base_members.config);
 }
 
 static void recovered_entry(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size)
@@ -37,31 +41,45 @@ static void recovered_entry(void *context, uint64_t index, uint64_t term, const 
 	memcpy(cache_add(cache, size), bytes, size);
 }
 
-/* The stored configuration must be the one on the command line: membership is static. */
+/* The cluster list names the members of the stored configuration. */
 static bool same_members(const struct ikada_node *node)
 {
-	if (node->config.count != node->peer_count)
+	if (node->latest.config.count != node->peer_count)
 		return false;
 	for (uint32_t i = 0; i < node->peer_count; i++)
-		if (node->config.members[i].id != node->peers[i].id)
+		if (node->latest.config.members[i].id != node->peers[i].id)
 			return false;
 	return true;
 }
 
+/*
+ * While it is the first one, and this node was one of its members, the list must agree with it; once members have
+ * changed, it wins.
+ */
 static bool accept_config(struct ikada_node *node, char *error, size_t error_size)
 {
+	const struct ikada_config *config = &node->latest.config;
+	bool born_in_it = node->cache.base == 0 || roster_find(config, node->settings.id, node->incarnation) != NULL;
+	if (config->count == 0)
+		return true;
+	if (config->index > 0 || !born_in_it) {
+		if (!same_members(node))
+			env_log(node->env, ENV_WARN, "node",
+				"the cluster list is not that of the stored configuration, which wins");
+		return true;
+	}
 	if (!same_members(node)) {
 		char ids[IKADA_MEMBERS_MAX * 24] = "";
 		size_t used = 0;
-		for (uint32_t i = 0; i < node->config.count; i++)
+		for (uint32_t i = 0; i < node->latest.config.count; i++)
 			used += (size_t)snprintf(ids + used, sizeof ids - used, "%s%" PRIu64, i == 0 ? "" : ", ",
-						 node->config.members[i].id);
+						 node->latest.config.members[i].id);
 		snprintf(error, error_size,
 			 "the data directory %s belongs to a cluster of the nodes %s; the cluster list names others",
 			 node->data_dir, ids);
 		return false;
 	}
-	uint64_t known = node->config.members[node->self].incarnation;
+	uint64_t known = config->members[node->self].incarnation;
 	if (known != node->incarnation) {
 		snprintf(error, error_size,
 			 "the log in %s was written by incarnation %016" PRIx64
@@ -74,9 +92,9 @@ static bool accept_config(struct ikada_node *node, char *error, size_t error_siz
 
 static void adopt_config(struct ikada_node *node)
 {
-	node->cluster_id = wire_cluster_id(&node->config);
-	for (uint32_t i = 0; i < node->peer_count; i++)
-		node->peers[i].incarnation = node->config.members[i].incarnation;
+	node->cluster_id = node->promised_cluster_id;
+	if (node->latest.config.count > 0)
+		roster_changed(node);
 }
 
 /* The runs of terms in the cache, for the core; the caller frees them. */
@@ -98,12 +116,13 @@ static struct ikada_run *gather_runs(struct ikada_node *node, uint32_t *count)
 	return runs;
 }
 
-static uint64_t incarnation_of(const struct ikada_config *config, uint64_t id)
+/* The log tells only the id of the one voted for: if that may have been another incarnation, it is not known. */
+static uint64_t voted_for(const struct ikada_node *node, uint64_t id)
 {
-	for (uint32_t i = 0; i < config->count; i++)
-		if (config->members[i].id == id)
-			return config->members[i].incarnation;
-	return 0;
+	if (id == node->settings.id)
+		return node->incarnation;
+	const struct ikada_member *member = roster_of_id(&node->latest.config, id);
+	return member == NULL || node->latest.config.index > 0 ? 0 : member->incarnation;
 }
 
 static void start_core(struct ikada_node *node, const struct wal_state *state)
@@ -123,19 +142,22 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 		.election_min_ns = s->election_min_ns,
 		.election_max_ns = s->election_max_ns,
 		.hint_delay_ns = s->hint_delay_ns,
+		.priority = s->priority,
 	};
 	CHECK_OP(state->last_index, ==, node->cache.last);
 	CHECK_OP(state->commit, <=, node->cache.last);
-	/* What a snapshot holds was committed. */
+	/* What a snapshot holds was committed, and the configuration that stands at a base. */
 	node->commit = state->commit > node->applied ? state->commit : node->applied;
+	if (node->commit < node->base_members.config.index)
+		node->commit = node->base_members.config.index;
 	uint32_t run_count;
 	struct ikada_run *runs = gather_runs(node, &run_count);
 	const struct ikada_boot boot = {
 		.term = state->term,
 		.vote = state->vote,
-		.vote_incarnation = incarnation_of(&node->config, state->vote),
-		.config = node->config,
-		.config_before = node->config,
+		.vote_incarnation = voted_for(node, state->vote),
+		.config = node->latest.config,
+		.config_before = node->before.config,
 		.base_index = state->base_index,
 		.base_term = state->base_term,
 		.last_index = node->cache.last,
@@ -183,33 +205,47 @@ bool boot_open(struct ikada_node *node, char *error, size_t error_size)
 			node->settings.id, node->incarnation, node->peer_count);
 		return true;
 	}
-	if (recovery.bad_config || !ikada_config_valid(&node->config)) {
+	if (recovery.bad_config || node->base_members.config.index > state.last_index) {
 		snprintf(error, error_size, "the log in %s holds a configuration that this program cannot read",
 			 node->data_dir);
 		return false;
 	}
-	if (!accept_config(node, error, error_size))
+	node->applied_members = node->base_members;
+	if (!roster_open(node, error, error_size) || !accept_config(node, error, error_size))
 		return false;
 	adopt_config(node);
 	if (!snapshots_open(node, &state, error, error_size))
 		return false;
-	if (state.term > 0 || state.last_index > 0)
+	if (state.term > 0 || state.last_index > 0 || node->latest.config.count == 0)
 		start_core(node, &state);
 	return true;
 }
 
-void boot_promise(struct ikada_node *node, const struct ikada_config *config)
+static void promise(struct ikada_node *node, uint64_t cluster_id)
 {
-	CHECK(node->config.count == 0 && !node->born_pending);
-	node->config = *config;
 	struct buf bytes;
 	buf_init(&bytes, node->mem);
-	wire_put_config(&bytes, config);
+	node->promised_cluster_id = cluster_id;
+	wire_put_base(&bytes, cluster_id, &node->base_members);
 	wal_put_base(node->wal, 0, 0, 0, buf_at(&bytes), buf_size(&bytes), false);
 	wal_put_ticket(node->wal, 1);
 	buf_free(&bytes);
 	node->born_pending = true;
 	node->ticket_offset = 1;
+	node->wanted = true;
+}
+
+void boot_promise(struct ikada_node *node, const struct ikada_config *config)
+{
+	CHECK(node->promised_cluster_id == 0);
+	roster_first(node, config);
+	promise(node, wire_cluster_id(config));
+}
+
+void boot_join(struct ikada_node *node, uint64_t cluster_id)
+{
+	CHECK(node->promised_cluster_id == 0);
+	promise(node, cluster_id);
 }
 
 bool boot_promised(struct ikada_node *node)
@@ -218,8 +254,9 @@ bool boot_promised(struct ikada_node *node)
 		return false;
 	node->born_pending = false;
 	adopt_config(node);
-	env_log(node->env, ENV_INFO, "node", "first configuration node=%" PRIu64 " cluster=%016" PRIx64,
-		node->settings.id, node->cluster_id);
+	env_log(node->env, ENV_INFO, "node", "%s node=%" PRIu64 " cluster=%016" PRIx64,
+		node->latest.config.count > 0 ? "first configuration" : "taken into a cluster", node->settings.id,
+		node->cluster_id);
 	return true;
 }
 

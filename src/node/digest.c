@@ -1,15 +1,15 @@
 /*
  * Whether the own state is that of the others (HOUSE 8).
  *
- * After every so many entries each node notes the digest of its state, and tells the others what it has noted lately. A
- * node whose digest after an entry is not that of a strict majority of the members, which have one in common, doubts its
- * own state: it neither leads nor answers from it, logs and votes on, and loads the state again, from a snapshot of
- * when it was right and the log. If it still differs then, what it has on its disk is wrong, too, and another member is asked for
- * a snapshot. It serves again when its state is that of a majority.
+ * After every so many entries each node notes the digest of its state, and tells the others what it has noted lately.
+ * A node whose digest after an entry is not that of a strict majority of the members, which have one in common,
+ * doubts its own state: it neither leads nor answers from it, logs and votes on, and loads the state again, from a
+ * snapshot of when it was right and the log. If it still differs then, what it has on its disk is wrong, too, and
+ * another member is asked for a snapshot. It serves again when its state is that of a majority.
  *
- * When members differ and none of the states has a majority, nobody can be right by count: after a moment, in which the
- * rest may yet be heard, all of them doubt theirs. Then there may be no leader to go on with, so one that has loaded its
- * state again serves as soon as nothing is known against it.
+ * When members differ and none of the states has a majority, nobody can be right by count: after a moment, in which
+ * the rest may yet be heard, all of them doubt theirs. Then there may be no leader to go on with, so one that has
+ * loaded its state again serves as soon as nothing is known against it.
  */
 #include "node/node_internal.h"
 
@@ -134,15 +134,15 @@ static const struct wire_digest *majority(struct ikada_node *node, uint64_t inde
 			const struct wire_digest *other = said(node, j, index);
 			alike += other != NULL && same(one, other);
 		}
-		if (alike > node->config.count / 2)
+		if (alike > node->latest.config.count / 2)
 			return one;
 	}
 	return NULL;
 }
 
 /*
- * Of each member the newest evidence counts: was it with a majority when there last was one? Who was not is wrong. Since
- * then, who differs from somebody else that is not known to be wrong may be wrong.
+ * Of each member the newest evidence counts: was it with a majority when there last was one? Who was not is wrong.
+ * Since then, who differs from somebody else that is not known to be wrong may be wrong.
  */
 static void judge(struct ikada_node *node)
 {
@@ -279,7 +279,7 @@ static void reconsider(struct ikada_node *node)
 uint64_t digest_turn(struct ikada_node *node)
 {
 	struct digests *d = &node->digests;
-	if (!has_snapshots(node) || node->raft == NULL || node->config.count < 2)
+	if (!has_snapshots(node) || node->raft == NULL || node->latest.config.count < 2)
 		return UINT64_MAX;
 	uint64_t now = raw_now(node);
 	uint64_t wake = send(node);

@@ -3,8 +3,8 @@
  * entries. Holds each message until the ticket in its `after` is durable (HOUSE 2, 3, 6).
  *
  * Invariants: the cache holds exactly the entries of the core's log, and they are put into the log in the order in
- * which the core made them; a step is never entered while another is under way; there is one owner of `applied`: what is
- * loaded from a snapshot (restore.c) and what is applied here never run at the same time.
+ * which the core made them; a step is never entered while another is under way; there is one owner of `applied`: what
+ * is loaded from a snapshot (restore.c) and what is applied here never run at the same time.
  */
 #include "node/node_internal.h"
 
@@ -64,6 +64,23 @@ static void append_proposed(struct ikada_node *node, const struct ikada_effects 
 	}
 }
 
+static void append_config(struct ikada_node *node, const struct ikada_effects *e)
+{
+	struct buf payload;
+	buf_init(&payload, node->mem);
+	roster_encode(node, &e->config, &payload);
+	struct entry entry = {
+		.index = e->append_first,
+		.term = e->append_term,
+		.request_node = node->settings.id,
+		.request_boot = node->boot,
+		.length = (uint32_t)buf_size(&payload),
+		.payload = buf_at(&payload),
+	};
+	encode_entry(node, &entry, ENTRY_CONFIG);
+	buf_free(&payload);
+}
+
 /* Copies entries append_first .. append_last of the message under way. */
 static void append_received(struct ikada_node *node, const struct ikada_effects *e)
 {
@@ -83,6 +100,7 @@ static void append_received(struct ikada_node *node, const struct ikada_effects 
 static void append(struct ikada_node *node, const struct ikada_effects *e)
 {
 	cache_cut(&node->cache, e->append_first);
+	roster_cut(node, e->append_first);
 	CHECK_OP(node->cache.last + 1, ==, e->append_first);
 	if (e->append == IKADA_APPEND_NOOP) {
 		struct entry entry = {.index = e->append_first, .term = e->append_term};
@@ -91,6 +109,8 @@ static void append(struct ikada_node *node, const struct ikada_effects *e)
 		encode_entry(node, &entry, ENTRY_NOOP);
 	} else if (e->append == IKADA_APPEND_PROPOSED) {
 		append_proposed(node, e);
+	} else if (e->append == IKADA_APPEND_CONFIG) {
+		append_config(node, e);
 	} else {
 		CHECK(e->append == IKADA_APPEND_RECEIVED);
 		append_received(node, e);
@@ -102,10 +122,14 @@ static void append(struct ikada_node *node, const struct ikada_effects *e)
 		first = cache_piece(&node->cache, first, e->append_last, SIZE_MAX, &bytes, &size) + 1;
 		wal_put_entries(node->wal, bytes, size);
 	}
-	for (uint64_t i = e->append_first; node->observer != NULL && i <= e->append_last; i++) {
+	bool may_change = e->append == IKADA_APPEND_CONFIG || node->received_count > 0;
+	for (uint64_t i = e->append_first; (node->observer != NULL || may_change) && i <= e->append_last; i++) {
 		struct entry entry;
 		cache_get(&node->cache, i, &entry);
-		node->observer->appended(node->observer->context, &entry);
+		if (may_change)
+			roster_appended(node, &entry);
+		if (node->observer != NULL)
+			node->observer->appended(node->observer->context, &entry);
 	}
 }
 
@@ -154,7 +178,8 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 	if ((m->kind == IKADA_APPEND || m->kind == IKADA_VOTE) && m->term != node->term)
 		return;
 	struct peer *peer = links_peer(node, m->to);
-	CHECK(peer != NULL);
+	if (peer == NULL || peer->incarnation != m->to_incarnation)
+		return; /* It has gone, or another incarnation of it is there. */
 	if (m->kind == IKADA_SNAPSHOT) {
 		send_want(node, peer);
 		return;
@@ -215,11 +240,18 @@ static const char *role_name(enum ikada_role role)
 	return names[role];
 }
 
-/* The log begins elsewhere: behind snapshots of our own, or at one that came from a leader. */
+/*
+ * The log begins elsewhere: behind snapshots of our own, or at one that came from a leader. What is kept is the
+ * configuration as of the applied entry: committed, and not older than the one as of the new beginning.
+ */
 static void change_base(struct ikada_node *node, const struct ikada_effects *e)
 {
 	bool keeps = !e->installed || e->kept;
-	wire_put_config(&node->scratch, &node->config);
+	if (e->installed)
+		roster_installed(node, node->installing, e->base_index, e->kept);
+	else
+		node->base_members = node->applied_members;
+	wire_put_base(&node->scratch, node->cluster_id, &node->base_members);
 	wal_put_base(node->wal, 0, e->base_index, e->base_term, buf_at(&node->scratch), buf_size(&node->scratch),
 		     keeps);
 	buf_consume(&node->scratch, buf_size(&node->scratch));
@@ -259,16 +291,22 @@ static void absorb(struct ikada_node *node)
 	}
 	for (uint32_t i = 0; i < e->message_count; i++)
 		post(node, &e->messages[i]);
+	bool unsettled = node->latest.config.index > node->commit;
 	if (e->commit > node->commit) {
 		node->commit = e->commit;
 		wal_note_commit(node->wal, 0, e->commit);
 	}
+	if (e->config_changed || (unsettled && node->latest.config.index <= e->commit))
+		roster_changed(node);
 	if (e->granted.count > 0)
 		route_reads_granted(node, e->granted.first_id, e->granted.count, e->granted_index);
 	for (uint64_t i = 0; i < e->refused_proposals.count; i++)
 		requests_put_back(node, node->batch[e->refused_proposals.first_id - 1 + i]);
 	if (e->refused_reads.count > 0)
 		route_reads_refused(node, e->refused_reads.first_id, e->refused_reads.count);
+	if (e->refused_changes.count > 0)
+		node->change_refused = e->refused_changes_why;
+	node->transfer_refused |= e->transfer_ended;
 	node->accept_snapshot |= e->accept_snapshot;
 	node->wants_compaction = e->wants_compaction;
 }
@@ -325,8 +363,8 @@ uint64_t drive_room(struct ikada_node *node, uint64_t wanted)
 }
 
 /*
- * Of entries that have no room on the disk, the log takes none: a shorter append is one too, and the leader comes back
- * with the rest.
+ * Of entries that have no room on the disk, the log takes none: a shorter append is one too, and the leader comes
+ * back with the rest.
  */
 static void shorten(struct ikada_node *node, struct wire_raft *in)
 {
@@ -352,11 +390,21 @@ void drive_receive(struct ikada_node *node, struct wire_raft *in)
 {
 	shorten(node, in);
 	in->message.to_incarnation = node->incarnation;
+	while (node->received_count > 0 &&
+	       node->received_configs[node->received_count - 1].index > in->message.last_index)
+		node->received_count--;
 	struct ikada_event event = {
-		.kind = IKADA_RECEIVE, .message = &in->message, .runs = in->runs, .run_count = in->run_count};
+		.kind = IKADA_RECEIVE,
+		.message = &in->message,
+		.runs = in->runs,
+		.run_count = in->run_count,
+		.configs = node->received_configs,
+		.config_count = node->received_count,
+	};
 	node->raft_in = in;
 	drive_event(node, &event);
 	node->raft_in = NULL;
+	node->received_count = 0;
 }
 
 bool drive_snapshot_chunk(struct ikada_node *node, const struct peer *from, const struct wire_chunk *chunk)
@@ -435,6 +483,8 @@ static void apply_entry(struct ikada_node *node, const struct entry *entry)
 						  .size = entry->length,
 						  .tag = waited_for ? op->tag : 0};
 		node->machine.apply(node->machine.context, &apply, waited_for ? &node->reply : NULL);
+	} else if (entry->kind == ENTRY_CONFIG) {
+		roster_applied(node, entry);
 	} else if (entry->kind != ENTRY_NOOP) {
 		env_fatal(node->env,
 			  "entry %" PRIu64

@@ -4,8 +4,9 @@
  * The dialer says HELLO, the other side WELCOME; both name the members they believe to connect, their incarnation and
  * boot, and the first configuration if it is durable there. Whoever does not agree says REFUSE with a sentence, and
  * closes. A second WELCOME, by either side, tells of a first configuration that has become durable since.
- * Refused: another cluster, another id than was dialed, another incarnation than the first configuration names (a wiped
- * disk has forgotten what it promised, HOUSE 7).
+ * Refused: another cluster, another id than was dialed, who is not a member, or with another incarnation (a wiped disk
+ * has forgotten what it promised, HOUSE 7). Of those who could be, it is remembered that they knock (roster.c). A member
+ * with a later configuration than ours is believed that it is one.
  */
 #include "node/node_internal.h"
 
@@ -13,6 +14,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* Who is known from its own word only is to be in the log within this time. */
+#define HEARSAY_NS (10 * NS_PER_S)
 
 void handshake_hello(struct link *link, enum wire_type type)
 {
@@ -22,7 +26,7 @@ void handshake_hello(struct link *link, enum wire_type type)
 		.from = node->settings.id,
 		.incarnation = node->incarnation,
 		.boot = node->boot,
-		.config = node->config,
+		.config = node->latest.config,
 	};
 	memcpy(hello.client_address, node->client_address, sizeof hello.client_address);
 	link->told_cluster_id = node->cluster_id;
@@ -51,7 +55,7 @@ static bool all_promised(const struct ikada_node *node)
 
 void handshake_consider(struct ikada_node *node)
 {
-	if (node->config.count == 0 && all_seen(node)) {
+	if (node->promised_cluster_id == 0 && all_seen(node)) {
 		struct ikada_config config = {.count = node->peer_count};
 		for (uint32_t i = 0; i < node->peer_count; i++) {
 			config.members[i].id = node->peers[i].id;
@@ -60,7 +64,8 @@ void handshake_consider(struct ikada_node *node)
 			config.max_id = node->peers[i].id;
 		}
 		boot_promise(node, &config);
-	} else if (node->cluster_id != 0 && node->raft == NULL && all_promised(node)) {
+	} else if (node->cluster_id != 0 && node->raft == NULL &&
+		   (node->latest.config.count == 0 || all_promised(node))) {
 		boot_start(node);
 	}
 }
@@ -85,55 +90,103 @@ __attribute__((format(printf, 2, 3))) static bool no(char *why, const char *form
 	return false;
 }
 
-static const struct ikada_member *member_of(const struct ikada_config *config, uint64_t id)
+static bool first_is_ours(const struct ikada_node *node, const struct ikada_config *theirs)
 {
-	for (uint32_t i = 0; i < config->count; i++)
-		if (config->members[i].id == id)
-			return &config->members[i];
-	return NULL;
-}
-
-/* The first configuration that `hello` brings, when we have none. */
-static bool judge_first(const struct ikada_node *node, const struct wire_hello *hello, char *why)
-{
-	const struct ikada_config *theirs = &hello->config;
-	bool same = theirs->count == node->peer_count && theirs->index == 0 && ikada_config_valid(theirs);
+	bool same = theirs->count == node->peer_count && ikada_config_valid(theirs);
 	for (uint32_t i = 0; same && i < theirs->count; i++)
 		same = theirs->members[i].id == node->peers[i].id && theirs->members[i].standing == IKADA_VOTER;
-	if (!same)
-		return no(why, "node %" PRIu64 " is in a cluster of other members than node %" PRIu64 "'s list names",
-			  hello->from, node->settings.id);
-	const struct ikada_member *self = member_of(theirs, node->settings.id);
-	const struct ikada_member *sender = member_of(theirs, hello->from);
-	if (self->incarnation != node->incarnation)
+	return same;
+}
+
+/* We have no configuration, and `hello` brings that of a cluster: is this node one of its members? */
+static bool judge_as_stranger(const struct ikada_node *node, const struct wire_hello *hello, uint64_t cluster_id,
+			      char *why)
+{
+	const struct ikada_config *theirs = &hello->config;
+	uint64_t id = node->settings.id;
+	if (node->promised_cluster_id != 0 && cluster_id != node->promised_cluster_id)
+		return no(why, "node %" PRIu64 " belongs to cluster %016" PRIx64 ", node %" PRIu64 " to %016" PRIx64,
+			  hello->from, cluster_id, id, node->promised_cluster_id);
+	if (theirs->index == 0 && node->promised_cluster_id == 0 && !first_is_ours(node, theirs))
 		return no(why,
-			  "node %" PRIu64 " is incarnation %016" PRIx64
-			  " in its cluster, but its data directory is new "
-			  "(%016" PRIx64 "): a wiped node cannot come back as the member it was",
-			  node->settings.id, self->incarnation, node->incarnation);
-	if (sender->incarnation != hello->incarnation)
+			  "node %" PRIu64 " is in a cluster of other members than node %" PRIu64
+			  "'s list names: it can only come to it by ikada member add",
+			  hello->from, id);
+	const struct ikada_member *self = roster_of_id(theirs, id);
+	if (self == NULL)
+		return no(why, "node %" PRIu64 " is no member yet: ikada member add %" PRIu64 "=HOST:PORT", id, id);
+	if (roster_find(theirs, id, node->incarnation) == NULL)
+		return no(why,
+			  "node %" PRIu64 " is incarnation %016" PRIx64 " in its cluster, but its data directory is "
+			  "new (%016" PRIx64 "): a wiped node cannot come back as the member it was; it waits for "
+			  "ikada member replace %" PRIu64,
+			  id, self->incarnation, node->incarnation, id);
+	if (roster_find(theirs, hello->from, hello->incarnation) == NULL)
 		return no(why, "node %" PRIu64 " is not the incarnation that its own configuration names", hello->from);
 	return true;
 }
 
-static bool judge_cluster(const struct ikada_node *node, const struct wire_hello *hello, uint64_t cluster_id, char *why)
+/* A member with a later configuration than ours tells of itself. */
+static bool tells_of_itself(const struct ikada_node *node, const struct wire_hello *hello)
 {
-	if (node->config.count == 0)
-		return cluster_id == 0 || judge_first(node, hello, why);
-	uint64_t ours = wire_cluster_id(&node->config);
-	uint64_t known = member_of(&node->config, hello->from)->incarnation;
-	if (known != hello->incarnation && cluster_id == 0)
-		return no(why,
-			  "node %" PRIu64 " is incarnation %016" PRIx64
-			  " in this cluster, but its data directory is new "
-			  "(%016" PRIx64 "): a wiped node cannot come back as the member it was",
-			  hello->from, known, hello->incarnation);
-	if (cluster_id != 0 && cluster_id != ours)
-		return no(why, "node %" PRIu64 " belongs to cluster %016" PRIx64 ", node %" PRIu64 " to %016" PRIx64,
-			  hello->from, cluster_id, node->settings.id, ours);
-	if (known != hello->incarnation)
+	return hello->config.index > node->latest.config.index && ikada_config_valid(&hello->config) &&
+	       roster_find(&hello->config, hello->from, hello->incarnation) != NULL &&
+	       roster_find(&hello->config, node->settings.id, node->incarnation) != NULL;
+}
+
+/* It is no member, as far as is known here. If it can become one, it is remembered. */
+static bool judge_stranger(struct ikada_node *node, const struct wire_hello *hello, uint64_t cluster_id, char *why)
+{
+	const struct ikada_member *known = roster_of_id(&node->latest.config, hello->from);
+	if (cluster_id != 0 && tells_of_itself(node, hello))
+		return true;
+	if (known == NULL && hello->from <= node->latest.config.max_id)
+		return no(why, "node %" PRIu64 " is no member any more, and ids are not used twice", hello->from);
+	roster_knock(node, hello->from, hello->incarnation);
+	if (known == NULL)
+		return no(why, "node %" PRIu64 " is no member yet: ikada member add %" PRIu64 "=HOST:PORT", hello->from,
+			  hello->from);
+	if (cluster_id != 0)
 		return no(why, "node %" PRIu64 " is incarnation %016" PRIx64 " in this cluster, not %016" PRIx64,
-			  hello->from, known, hello->incarnation);
+			  hello->from, known->incarnation, hello->incarnation);
+	return no(why,
+		  "node %" PRIu64 " is incarnation %016" PRIx64 " in this cluster, but its data directory is new "
+		  "(%016" PRIx64 "): a wiped node cannot come back as the member it was; it waits for "
+		  "ikada member replace %" PRIu64,
+		  hello->from, known->incarnation, hello->incarnation, hello->from);
+}
+
+static bool judge_cluster(struct ikada_node *node, const struct wire_hello *hello, uint64_t cluster_id, char *why)
+{
+	if (node->latest.config.count == 0) {
+		if (cluster_id != 0 || node->promised_cluster_id != 0)
+			return judge_as_stranger(node, hello, cluster_id, why);
+		return links_peer(node, hello->from) != NULL ||
+		       no(why,
+			  "node %" PRIu64 " is not among the other members in the cluster list of node %" PRIu64,
+			  hello->from, node->settings.id);
+	}
+	if (cluster_id != 0 && cluster_id != node->promised_cluster_id)
+		return no(why, "node %" PRIu64 " belongs to cluster %016" PRIx64 ", node %" PRIu64 " to %016" PRIx64,
+			  hello->from, cluster_id, node->settings.id, node->promised_cluster_id);
+	return roster_know(node, hello->from, hello->incarnation) || judge_stranger(node, hello, cluster_id, why);
+}
+
+/* Which of two connections: the one that the lower id dialed, if there is one. */
+static bool judge_way(const struct link *link, const struct peer *peer, const struct wire_hello *hello, char *why)
+{
+	const struct ikada_node *node = link->node;
+	if (peer == NULL || link->ready)
+		return true;
+	if (!link->dialed && hello->from > node->settings.id && (peer->link != NULL || peer->dialing != NULL))
+		return no(why, "node %" PRIu64 " dials node %" PRIu64 ": it is for the lower id to dial", hello->from,
+			  node->settings.id);
+	/* Of two incarnations the one that stays. */
+	const struct ikada_member *stays = roster_of_id(&node->latest.config, hello->from);
+	if (peer->link != NULL && peer->incarnation != hello->incarnation && stays != NULL &&
+	    stays->incarnation != hello->incarnation)
+		return no(why, "node %" PRIu64 " is being replaced by incarnation %016" PRIx64, hello->from,
+			  stays->incarnation);
 	return true;
 }
 
@@ -145,20 +198,16 @@ static bool judge(const struct link *link, const struct wire_hello *hello, uint6
 	if (hello->to != node->settings.id)
 		return no(why, "node %" PRIu64 " looks for node %" PRIu64 ", but this is node %" PRIu64, hello->from,
 			  hello->to, node->settings.id);
-	if (peer == NULL)
-		return no(why, "node %" PRIu64 " is not among the other members in the cluster list of node %" PRIu64,
-			  hello->from, node->settings.id);
+	if (hello->from == node->settings.id || hello->from == 0)
+		return no(why, "node %" PRIu64 " has the id of node %" PRIu64, hello->from, node->settings.id);
 	if (link->peer != NULL && link->peer != peer)
 		return no(why, "node %" PRIu64 " answers where node %" PRIu64 " was expected", hello->from,
 			  link->peer->id);
-	if (!link->dialed && hello->from > node->settings.id)
-		return no(why, "node %" PRIu64 " dials node %" PRIu64 ": it is for the lower id to dial", hello->from,
-			  node->settings.id);
 	if (hello->incarnation == 0)
 		return no(why, "node %" PRIu64 " has no incarnation", hello->from);
 	if (link->ready && (hello->incarnation != peer->incarnation || hello->boot != link->peer_boot))
 		return no(why, "node %" PRIu64 " became another one on the same connection", hello->from);
-	return judge_cluster(node, hello, cluster_id, why);
+	return judge_cluster(node, hello, cluster_id, why) && judge_way(link, peer, hello, why);
 }
 
 /* ---- Frames ---- */
@@ -177,13 +226,15 @@ static bool make_current(struct link *link, struct peer *peer, const struct wire
 	}
 	if (peer->dialing == link)
 		peer->dialing = NULL;
+	if (peer->dialing != NULL)
+		links_end(peer->dialing, false);
 	link->ready = true;
 	link->peer_boot = hello->boot;
 	link->since_ns = awake_now(node);
 	peer->link = link;
 	peer->incarnation = hello->incarnation;
 	digest_link_ready(peer);
-	peer->complaint[0] = '\0';
+	memset(peer->complaints, 0, sizeof peer->complaints);
 	memcpy(peer->client_address, hello->client_address, sizeof peer->client_address);
 	env_log(node->env, ENV_INFO, "peers", "peer=%" PRIu64 " connected boot=%016" PRIx64, peer->id, hello->boot);
 	return rebooted;
@@ -208,6 +259,15 @@ static void take_hello(struct link *link, const struct wire_frame *frame)
 		return;
 	}
 	struct peer *peer = links_peer(node, hello.from);
+	if (peer == NULL && (peer = roster_add_peer(node, hello.from, "")) == NULL) {
+		links_end(link, false);
+		return;
+	}
+	if (node->latest.config.count > 0 && !roster_know(node, hello.from, hello.incarnation)) {
+		peer->hearsay_ns = raw_now(node) + HEARSAY_NS;
+		if (roster_of_id(&node->latest.config, hello.from) == NULL)
+			peer->gone_ns = peer->hearsay_ns;
+	}
 	if (!link->ready) {
 		bool rebooted = make_current(link, peer, &hello);
 		if (!link->dialed || link->told_cluster_id != node->cluster_id)
@@ -220,8 +280,10 @@ static void take_hello(struct link *link, const struct wire_frame *frame)
 	}
 	if (frame->cluster_id != 0) {
 		peer->promised = true;
-		if (node->config.count == 0)
+		if (node->promised_cluster_id == 0 && hello.config.index == 0)
 			boot_promise(node, &hello.config);
+		else if (node->promised_cluster_id == 0)
+			boot_join(node, frame->cluster_id);
 	}
 	handshake_consider(node);
 }

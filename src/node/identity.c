@@ -143,8 +143,7 @@ static int by_id(const void *left, const void *right)
 	return a->id < b->id ? -1 : a->id > b->id;
 }
 
-/* A port from 1 to 65535 stands behind the last colon. */
-static bool has_port(const char *address)
+bool address_has_port(const char *address)
 {
 	const char *colon = strrchr(address, ':');
 	if (colon == NULL || colon == address || colon[1] < '0' || colon[1] > '9')
@@ -170,7 +169,7 @@ static bool parse_member(struct ikada_node *node, const char *text, size_t size)
 	peer->address = mem_zero(node->mem, length + 1);
 	memcpy(peer->address, address, length);
 	node->peer_count++; /* Its address is freed with the node from here on. */
-	return has_port(peer->address);
+	return address_has_port(peer->address);
 }
 
 bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, size_t error_size)

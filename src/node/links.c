@@ -1,8 +1,9 @@
 /*
  * Connections with the other members.
  *
- * Of each pair, the member with the lower id dials, so there is never a choice between two connections; the newest one
- * that shakes hands is the current one, and replaces what may be left of one that died unnoticed. Bytes are frames of
+ * Of each pair, the member with the lower id dials, so there is no choice between two connections; the newest one
+ * that shakes hands is the current one, and replaces what may be left of one that died unnoticed. The other one knocks
+ * when there has been none for a while: the lower one may not know of it yet. Bytes are frames of
  * wire.h; every stream_write is one whole frame. Silence for SILENCE closes a connection (the awake clock: our own
  * lateness is not the peer's silence), a ping when nothing else was sent keeps it alive.
  *
@@ -21,6 +22,7 @@ enum { STRANGERS_MAX = 64 };
 #define BACKOFF_MIN_NS (10 * NS_PER_MS)
 #define BACKOFF_MAX_NS (1 * NS_PER_S)
 #define STABLE_NS (1 * NS_PER_S) /* A connection that lasted so long ends without a penalty. */
+#define KNOCK_NS (1 * NS_PER_S)
 #define STRANGER_LOG_NS (10 * NS_PER_S)
 #define OUTPUT_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define OVERFULL_BYTES ((size_t)128 * 1024 * 1024)
@@ -37,7 +39,7 @@ static uint64_t silence_ns(const struct ikada_node *node)
 
 struct peer *links_peer(struct ikada_node *node, uint64_t id)
 {
-	for (uint32_t i = 0; i < node->peer_count; i++)
+	for (uint32_t i = 0; id != 0 && i < node->peer_count; i++)
 		if (node->peers[i].id == id && i != node->self)
 			return &node->peers[i];
 	return NULL;
@@ -46,6 +48,14 @@ struct peer *links_peer(struct ikada_node *node, uint64_t id)
 static bool we_dial(const struct ikada_node *node, const struct peer *peer)
 {
 	return peer->id > node->settings.id;
+}
+
+void links_new_peer(struct ikada_node *node, struct peer *peer)
+{
+	list_init(&peer->sent[WRITES]);
+	list_init(&peer->sent[READS]);
+	peer->backoff_ns = BACKOFF_MIN_NS;
+	peer->dial_at_ns = we_dial(node, peer) ? 0 : raw_now(node) + KNOCK_NS;
 }
 
 void links_complain(struct ikada_node *node, struct peer *peer, const char *text)
@@ -58,9 +68,10 @@ void links_complain(struct ikada_node *node, struct peer *peer, const char *text
 		env_log(node->env, ENV_WARN, "peers", "stranger: %s", text);
 		return;
 	}
-	if (strcmp(peer->complaint, text) == 0)
+	char *last = peer->complaints[strncmp(text, "refuses", 7) == 0 ? 0 : strncmp(text, "refused", 7) == 0 ? 1 : 2];
+	if (strcmp(last, text) == 0)
 		return;
-	snprintf(peer->complaint, sizeof peer->complaint, "%s", text);
+	snprintf(last, sizeof peer->complaints[0], "%s", text);
 	env_log(node->env, ENV_WARN, "peers", "peer=%" PRIu64 " %s", peer->id, text);
 }
 
@@ -99,6 +110,8 @@ static void let_go(struct link *link)
 		peer->dialing = NULL;
 	if (we_dial(node, peer))
 		plan_dial(node, peer);
+	else
+		peer->dial_at_ns = raw_now(node) + KNOCK_NS / 2 + rng_below(&node->rng, KNOCK_NS);
 }
 
 void links_end(struct link *link, bool flush)
@@ -149,6 +162,10 @@ static void raft_frame(struct link *link, const struct wire_frame *frame)
 	}
 	if (node->raft == NULL)
 		boot_start(node); /* Its core runs, so all members stand by the configuration. */
+	if (!roster_received(node, &raft)) {
+		hostile(link, "sent a broken configuration");
+		return;
+	}
 	raft.message.from_incarnation = link->peer->incarnation;
 	drive_receive(node, &raft);
 }
@@ -334,7 +351,7 @@ bool links_open(struct ikada_node *node, char *error, size_t error_size)
 		return false;
 	}
 	for (uint32_t i = 0; i < node->peer_count; i++)
-		node->peers[i].backoff_ns = BACKOFF_MIN_NS;
+		links_new_peer(node, &node->peers[i]);
 	return true;
 }
 
@@ -431,7 +448,8 @@ uint64_t links_time(struct ikada_node *node)
 	}
 	for (uint32_t i = 0; i < node->peer_count; i++) {
 		struct peer *peer = &node->peers[i];
-		if (!we_dial(node, peer) || peer->link != NULL || peer->dialing != NULL)
+		if (peer->id == 0 || i == node->self || peer->address[0] == '\0' || peer->gone_ns != 0 ||
+		    peer->link != NULL || peer->dialing != NULL)
 			continue;
 		if (peer->dial_at_ns <= raw_now(node)) {
 			dial(node, peer);

@@ -39,7 +39,8 @@ static void turn(void *context)
 	node->in_turn = true;
 	node->wanted = false;
 	drive_time(node);
-	uint64_t wake = links_time(node);
+	uint64_t wake = roster_time(node);
+	wake = earlier(wake, links_time(node));
 	wake = earlier(wake, requests_time(node));
 	bool more = receive_turn(node);
 	more |= restore_turn(node, LOAD_BYTES_PER_TURN);
@@ -79,6 +80,8 @@ struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_sett
 	list_init(&node->links);
 	list_init(&node->gone);
 	requests_init(node);
+	node->received = mem_zero(node->mem, CONFIGS_RECEIVED_MAX * sizeof *node->received);
+	node->received_configs = mem_zero(node->mem, CONFIGS_RECEIVED_MAX * sizeof *node->received_configs);
 	drive_open(node);
 	if (!cluster_parse(node, settings->cluster, error, error_size) || !identity_open(node, error, error_size) ||
 	    !boot_open(node, error, error_size) || !links_open(node, error, error_size)) {
@@ -107,8 +110,7 @@ void ikada_node_close(struct ikada_node *node)
 	drive_close(node);
 	if (node->lock != NULL)
 		env->ops->close(node->lock);
-	for (uint32_t i = 0; i < node->peer_count; i++)
-		mem_free(node->mem, node->peers[i].address);
+	roster_close(node);
 	buf_free(&node->scratch);
 	buf_free(&node->reply);
 	buf_free(&node->chunk);
@@ -133,6 +135,37 @@ size_t node_raft_bytes(const struct ikada_node *node)
 	return node->raft_bytes;
 }
 
+static void put_member(const struct ikada_node *node, struct ikada_node_status *status, uint64_t id,
+		       uint64_t incarnation, enum ikada_standing standing, const char *address)
+{
+	bool self = id == node->settings.id && incarnation == node->incarnation;
+	const struct peer *peer = NULL;
+	for (uint32_t i = 0; i < node->peer_count; i++)
+		if (node->peers[i].id == id && i != node->self)
+			peer = &node->peers[i];
+	bool known = peer != NULL && (incarnation == 0 || peer->incarnation == incarnation);
+	struct ikada_node_member *member = &status->members[status->member_count++];
+	member->id = id;
+	member->incarnation = incarnation;
+	member->standing = standing;
+	member->address = address;
+	member->client_address = self ? node->client_address : known ? peer->client_address : "";
+	member->connected = self || (known && peer->link != NULL);
+}
+
+/* Those in the last configuration; while there is none, those in the cluster list. */
+static void put_members(const struct ikada_node *node, struct ikada_node_status *status)
+{
+	const struct ikada_config *config = &node->latest.config;
+	for (uint32_t i = 0; i < config->count; i++)
+		put_member(node, status, config->members[i].id, config->members[i].incarnation,
+			   config->members[i].standing, node->latest.addresses[i]);
+	for (uint32_t i = 0; config->count == 0 && i < node->peer_count; i++)
+		if (node->peers[i].id != 0)
+			put_member(node, status, node->peers[i].id, i == node->self ? node->incarnation : 0,
+				   IKADA_VOTER, node->peers[i].address);
+}
+
 void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *status)
 {
 	memset(status, 0, sizeof *status);
@@ -154,12 +187,5 @@ void ikada_node_status(const struct ikada_node *node, struct ikada_node_status *
 	status->cluster_id = node->cluster_id;
 	status->incarnation = node->incarnation;
 	status->boot = node->boot;
-	status->member_count = node->peer_count;
-	for (uint32_t i = 0; i < node->peer_count; i++) {
-		const struct peer *peer = &node->peers[i];
-		status->members[i].id = peer->id;
-		status->members[i].address = peer->address;
-		status->members[i].client_address = i == node->self ? node->client_address : peer->client_address;
-		status->members[i].connected = i == node->self || peer->link != NULL;
-	}
+	put_members(node, status);
 }

@@ -10,6 +10,7 @@
  *	requests.c	what clients want: requests under way and their outcomes
  *	route.c		where requests go: propose, read, forward
  *	cache.c		the encoded log in memory
+ *	roster.c	configurations with addresses, and the peers that follow from them;   roster_change.c  what is asked of them
  *	snapshot.c	snapshots of the own state: when, how, which are kept, and what of the log may go
  *	restore.c	the machine's state from a snapshot
  *	send.c	snapshots to others;   receive.c	from others
@@ -85,12 +86,14 @@ struct checkpoints {
 	uint32_t start, count;
 };
 
-/* Another member. */
+/* Another member, by its id; also while two incarnations of it stand in the configuration. */
 struct peer {
-	uint64_t id;
+	uint64_t id; /* 0: a free place. */
 	char *address;
 	char client_address[WIRE_ADDRESS_BYTES + 1];
 	uint64_t incarnation; /* As last seen in a handshake, or as configured; 0 unknown. */
+	uint64_t hearsay_ns;  /* Raw: so long it is believed to be a member, on its own word. */
+	uint64_t gone_ns;     /* Raw: no configuration names it; then its connection and its place go. 0: one does. */
 	bool promised;	      /* It told us that our first configuration is durable there. */
 	struct link *link;    /* The current connection; NULL none. */
 	struct link *dialing; /* Ours, not yet ready; NULL none. */
@@ -101,8 +104,17 @@ struct peer {
 	struct outgoing outgoing;
 	struct checkpoints checkpoints;
 	uint64_t checkpoint_told;	      /* The last of ours that it was told of over `link`. */
-	char complaint[COMPLAINT_BYTES + 16]; /* What was last logged about it: said once, not in a flood. */
+	/* What was last logged about it: what it refuses, what is refused it, all else. Said once, not in a flood. */
+	char complaints[3][COMPLAINT_BYTES + 16];
 };
+
+/* Somebody who is no member, and would be one. */
+struct knock {
+	uint64_t id;
+	uint64_t incarnation;
+	uint64_t seen_ns; /* Raw: last. */
+};
+enum { KNOCKS_MAX = 16, CONFIGS_RECEIVED_MAX = 8 };
 
 enum op_state {
 	OP_QUEUED,    /* Not yet anywhere: waits for a leader. In node->queue. */
@@ -169,6 +181,7 @@ struct restore {
 	struct snapshot which; /* Index 0: the empty state. */
 	struct env_file *file;
 	struct snapshot_reader reader;
+	struct wire_members members; /* In the snapshot. */
 	char error[SNAPSHOT_ERROR_BYTES]; /* Why it cannot be. */
 };
 
@@ -230,8 +243,24 @@ struct ikada_node {
 	uint32_t peer_count;
 	uint32_t self;
 	char client_address[WIRE_ADDRESS_BYTES + 1];
-	struct ikada_config config; /* The first configuration; count 0: none yet. */
-	uint64_t cluster_id;	    /* 0 until that is durable. */
+	uint64_t cluster_id;	     /* 0 until it is durable, ... */
+	uint64_t promised_cluster_id; /* ... but known already. */
+
+	/* roster.c: as the core has them. Count 0: the log has not been told of any yet. */
+	struct wire_members latest;	  /* In the log, or at its base. */
+	struct wire_members before;	  /* In force again when the log is cut; else the same. */
+	struct wire_members base_members; /* At the base, as it was put. */
+	struct wire_members applied_members; /* As of the entry `applied`. */
+	struct wire_members *received;	     /* Room for CONFIGS_RECEIVED_MAX: those in the message under way. */
+	struct ikada_config *received_configs;
+	uint32_t received_count;
+	struct knock knocks[KNOCKS_MAX];
+	const struct wire_members *installing; /* In the snapshot of the step under way. */
+	enum ikada_refusal change_refused;     /* The answer to the change of the step under way; 0: none. */
+	bool transfer_refused;
+	/* The one that a change under way brings. */
+	uint64_t coming_id, coming_incarnation;
+	char coming_address[WIRE_ADDRESS_BYTES + 1];
 
 	/* links.c, handshake.c */
 	struct env_listener *listener;
@@ -335,11 +364,14 @@ bool identity_open(struct ikada_node *node, char *error, size_t error_size);
 char *path_join(struct mem *mem, const char *dir, const char *name);
 /* Parses settings->cluster into node->peers; false with a line in `error`. */
 bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, size_t error_size);
+bool address_has_port(const char *address); /* From 1 to 65535, behind the last colon. */
 
 /* boot.c: opens and recovers the log; starts the core if it ever ran. */
 bool boot_open(struct ikada_node *node, char *error, size_t error_size);
 /* Writes the first configuration. Once it is durable the node stands by it for ever. */
 void boot_promise(struct ikada_node *node, const struct ikada_config *config);
+/* The same, by a node that others have taken into their cluster: its log has not been told of a configuration yet. */
+void boot_join(struct ikada_node *node, uint64_t cluster_id);
 /* True if a write became durable that was the first configuration's. */
 bool boot_promised(struct ikada_node *node);
 /* All members stand by the first configuration. */
@@ -380,6 +412,7 @@ void links_close(struct ikada_node *node);
 uint64_t
 links_time(struct ikada_node *node); /* Dials, pings, closes what is silent; returns when it wants to run next. */
 struct peer *links_peer(struct ikada_node *node, uint64_t id); /* Another member; NULL for self and strangers. */
+void links_new_peer(struct ikada_node *node, struct peer *peer);
 /* False when there is no connection or its output is full. */
 bool links_send_frame(struct ikada_node *node, struct peer *peer, const struct buf *frame);
 /* One whole frame of any other kind: in order, never dropped while the connection lasts. */
@@ -389,6 +422,33 @@ void links_end(struct link *link, bool flush); /* Closes it. The link lives unti
 void links_plain(struct link *link, enum wire_type type, const char *text);
 /* Logs what is wrong with a peer, or with a stranger (NULL): once, not in a flood. */
 void links_complain(struct ikada_node *node, struct peer *peer, const char *text);
+
+/* roster.c */
+/* What was read from the log is scanned for the last configurations. False with a line in `error`. */
+bool roster_open(struct ikada_node *node, char *error, size_t error_size);
+void roster_close(struct ikada_node *node);
+void roster_first(struct ikada_node *node, const struct ikada_config *config); /* Of a cluster that is being born. */
+/* Each entry that enters the log; the log is cut at `first`; it begins at an installed snapshot. */
+void roster_appended(struct ikada_node *node, const struct entry *entry);
+void roster_cut(struct ikada_node *node, uint64_t first);
+void roster_installed(struct ikada_node *node, const struct wire_members *members, uint64_t index, bool kept);
+void roster_applied(struct ikada_node *node, const struct entry *entry);
+/* Decodes a configuration entry; false: it is none that can be. */
+bool roster_decode(const struct entry *entry, struct wire_members *members);
+/* The configurations in a message, for its event; shortens a message that has too many. False: hostile. */
+bool roster_received(struct ikada_node *node, struct wire_raft *in);
+/* The payload of the entry that the core wants for `config`. */
+void roster_encode(struct ikada_node *node, const struct ikada_config *config, struct buf *out);
+void roster_changed(struct ikada_node *node); /* Peers follow the configuration. Also inside a step. */
+uint64_t roster_time(struct ikada_node *node); /* Lets go of those who have gone; returns when it wants to run next. */
+/* Is this a member, of the last configuration, or of the one before while the last one is not committed? */
+bool roster_know(const struct ikada_node *node, uint64_t id, uint64_t incarnation);
+const struct ikada_member *roster_find(const struct ikada_config *config, uint64_t id, uint64_t incarnation);
+/* The incarnation of an id that stays, if there are two; NULL: there is none. */
+const struct ikada_member *roster_of_id(const struct ikada_config *config, uint64_t id);
+/* The place of another member that was heard of, with an address or "". NULL: there is no room. */
+struct peer *roster_add_peer(struct ikada_node *node, uint64_t id, const char *address);
+void roster_knock(struct ikada_node *node, uint64_t id, uint64_t incarnation);
 
 /* handshake.c */
 void handshake_hello(struct link *link, enum wire_type type);
@@ -409,12 +469,12 @@ void snapshots_drop(struct ikada_node *node, struct snapshot which);
 void snapshots_keep_only(struct ikada_node *node, struct snapshot which);
 /* The newest that goes no further than the entry `index`, or else the oldest; newer ones are removed. */
 struct snapshot snapshots_up_to(struct ikada_node *node, uint64_t index);
-void snapshots_members(const struct ikada_node *node, struct buf *out); /* As they stand in a snapshot. */
 
 /* restore.c */
 /*
- * The state is to be that of a kept snapshot (index 0: the empty one); loaded in the turns to come, until then nothing is
- * applied or served. A snapshot that cannot be loaded is left for an older one; when there is none, it is env fatal.
+ * The state is to be that of a kept snapshot (index 0: the empty one); loaded in the turns to come, until then
+ * nothing is applied or served. A snapshot that cannot be loaded is left for an older one; when there is none, it is
+ * env fatal.
  */
 void restore_begin(struct ikada_node *node, struct snapshot which);
 /* Loads about `bytes_max` bytes; true: there is more. */

@@ -1,10 +1,11 @@
 /*
- * Snapshots on their way to this node, one at a time: chunks are written to a draft as they come, acknowledged when they
- * are written, and when all are there the file is synced, read back and published; then the core is told, and the
- * machine's state is loaded from it. The sender hears the end when the log's new beginning is durable.
+ * Snapshots on their way to this node, one at a time: chunks are written to a draft as they come, acknowledged when
+ * they are written, and when all are there the file is synced, read back and published; then the core is told, and
+ * the machine's state is loaded from it. The sender hears the end when the log's new beginning is durable.
  *
- * What was received of a snapshot is kept while its connection is lost, and offered again to whoever has the same one;
- * it goes when another one comes, or when nobody needs it any more. A draft that failed is begun anew from its start.
+ * What was received of a snapshot is kept while its connection is lost, and offered again to whoever has the same
+ * one; it goes when another one comes, or when nobody needs it any more. A draft that failed is begun anew from its
+ * start.
  *
  * The core decides whether a leader's snapshot is wanted, with each chunk. One that this node asked for, to mend its
  * state, gives way to a leader's.
@@ -151,7 +152,9 @@ static void install(struct ikada_node *node)
 	observe(node, NODE_RECEIVE_PUBLISHED);
 	struct ikada_event event = {
 		.kind = IKADA_INSTALL, .last_index = name.index, .last_term = name.term, .config = &members.config};
+	node->installing = &members;
 	drive_event(node, &event);
+	node->installing = NULL;
 	if (name.index > node->commit || name.index < node->cache.base) {
 		snapshot_remove(node->env, node->snapshots.dir, name);
 		tell(node, WIRE_ACK_REFUSED, 0);

@@ -1,10 +1,11 @@
 /*
- * The machine's state from a snapshot: at a start, when a leader's snapshot takes the place of the log, and when the own
- * state is not to be trusted any more.
+ * The machine's state from a snapshot: at a start, when a leader's snapshot takes the place of the log, and when the
+ * own state is not to be trusted any more.
  *
- * While the node runs, it is loaded a piece a turn. Until it is whole, nothing is applied and nothing is served; log and
- * votes go on. A snapshot is checked while it is loaded, and its digest when it is: one that turns out to be damaged is
- * removed, and an older one is loaded, as far as the log reaches back. When there is none, this node cannot go on.
+ * While the node runs, it is loaded a piece a turn. Until it is whole, nothing is applied and nothing is served; log
+ * and votes go on. A snapshot is checked while it is loaded, and its digest when it is: one that turns out to be
+ * damaged is removed, and an older one is loaded, as far as the log reaches back. When there is none, this node
+ * cannot go on.
  */
 #include "node/node_internal.h"
 
@@ -58,6 +59,9 @@ static bool start(struct ikada_node *node, struct snapshot which)
 		wrong(r, "it holds index %" PRIu64 " of term %" PRIu64, header->index, header->term);
 	else if (header->cluster_id != node->cluster_id)
 		wrong(r, "it is of cluster %016" PRIx64, header->cluster_id);
+	else if (!wire_get_members(header->members, header->members_size, &r->members) ||
+		 !ikada_config_valid(&r->members.config) || r->members.config.index > which.index)
+		wrong(r, "its configuration cannot be read");
 	return r->error[0] == '\0';
 }
 
@@ -105,6 +109,7 @@ static void loaded(struct ikada_node *node)
 	node->applied = r->which.index;
 	node->applied_term = r->which.term;
 	node->applied_stamp = r->which.index == 0 ? 0 : r->reader.header.stamp;
+	node->applied_members = r->which.index == 0 ? node->base_members : r->members;
 	if (node->applied_stamp > node->stamp)
 		node->stamp = node->applied_stamp;
 	node->snapshots.bytes_since = 0;

@@ -3,9 +3,9 @@
  *
  * Order. Writes are placed in the order in which they came: the queue goes by seq, a stream keeps its order, and a
  * leader that refuses one as "not leader" refuses all that were sent to it in that term, because a term that was lost
- * is never won again. What it refused was certainly not executed and is put back; unless a younger write has gone out in a
- * later term meanwhile, for then the older one would be overtaken: that one ends as refused. To make this rare, writes
- * wait a heartbeat for the answers of the last leader before they go to a new one.
+ * is never won again. What it refused was certainly not executed and is put back; unless a younger write has gone out
+ * in a later term meanwhile, for then the older one would be overtaken: that one ends as refused. To make this rare,
+ * writes wait a heartbeat for the answers of the last leader before they go to a new one.
  *
  * A request is forwarded once, never onwards: a guest that finds no leader here is told so.
  */

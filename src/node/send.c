@@ -3,9 +3,9 @@
  * few at a time, so that what else goes over the connection is not kept waiting for long. What it has of the same
  * snapshot from before its connection was lost, it does not want again.
  *
- * To a follower whose entries are no longer in the log the leader sends its newest snapshot, and tells the core how that
- * ended: every transfer that was begun ends once. To a member that asks for one because its own state is wrong, any
- * other member sends one. The open file outlives its name, and holds back compaction: see send_pinned.
+ * To a follower whose entries are no longer in the log the leader sends its newest snapshot, and tells the core how
+ * that ended: every transfer that was begun ends once. To a member that asks for one because its own state is wrong,
+ * any other member sends one. The open file outlives its name, and holds back compaction: see send_pinned.
  */
 #include "node/node_internal.h"
 

@@ -1,11 +1,11 @@
 /*
  * Snapshots of the own state (paper, 7): when one is taken, and what may go then.
  *
- * The state is held, which takes no time, and written while more is applied, a piece a turn, by operations that do not
- * keep the loop. When it has been synced and read back, and the log is durable as far as it reaches, it is published,
- * and only then older files go, and the log in front of the older of the two that are kept: so that one damaged file
- * costs nothing, and slow followers find a tail. At any moment a crash leaves a whole snapshot, or the whole log, and the
- * log behind it.
+ * The state is held, which takes no time, and written while more is applied, a piece a turn, by operations that do
+ * not keep the loop. When it has been synced and read back, and the log is durable as far as it reaches, it is
+ * published, and only then older files go, and the log in front of the older of the two that are kept: so that one
+ * damaged file costs nothing, and slow followers find a tail. At any moment a crash leaves a whole snapshot, or the
+ * whole log, and the log behind it.
  *
  * One at a time. One that fails is removed and tried again later; nobody is told anything before it is published.
  */
@@ -110,23 +110,13 @@ static void compact(struct ikada_node *node)
 
 /* ---- Taking one ---- */
 
-void snapshots_members(const struct ikada_node *node, struct buf *out)
-{
-	struct wire_members members = {.config = node->config};
-	for (uint32_t i = 0; i < node->config.count; i++)
-		for (uint32_t j = 0; j < node->peer_count; j++)
-			if (node->peers[j].id == node->config.members[i].id)
-				memcpy(members.addresses[i], node->peers[j].address, strlen(node->peers[j].address));
-	wire_put_members(out, &members);
-}
-
 static bool due(const struct ikada_node *node)
 {
 	const struct snapshots *s = &node->snapshots;
 	uint64_t now = raw_now(node);
 	/* A state that may be wrong must not take the place of one that is not. */
 	if (!has_snapshots(node) || node->raft == NULL || node->restore.active || node->digests.doubted ||
-	    node->digests.unclear_since_ns != 0 || node->applied <= snapshots_newest(node) || now < s->not_before_ns)
+	    node->digests.unclear_since_ns != 0 || node->applied_members.config.count == 0 || node->applied <= snapshots_newest(node) || now < s->not_before_ns)
 		return false;
 	return s->wanted || s->bytes_since >= s->due_bytes ||
 	       (node->wants_compaction && now >= s->published_ns + NS_PER_S);
@@ -159,7 +149,7 @@ static void begin(struct ikada_node *node)
 	s->draft = snapshot_draft_open(node->env, s->dir, name, DRAFT_TAKEN);
 	struct buf members;
 	buf_init(&members, node->mem);
-	snapshots_members(node, &members);
+	wire_put_members(&members, &node->applied_members);
 	const struct snapshot_header header = {
 		.cluster_id = node->cluster_id,
 		.index = name.index,

@@ -42,8 +42,14 @@ bool ikada_config_valid(const struct ikada_config *config)
 	if (config->count > IKADA_MEMBERS_MAX)
 		return false;
 	bool two = members_joint(config);
+	uint32_t old = 0; /* Who votes now, and who will in the end. */
+	uint32_t new = 0;
 	for (uint32_t i = 0; i < config->count; i++) {
 		const struct ikada_member *member = &config->members[i];
+		old += member->standing == IKADA_VOTER || member->standing == IKADA_LEAVING ||
+		       member->standing == IKADA_OUTGOING;
+		new += member->standing == IKADA_VOTER || member->standing == IKADA_JOINING ||
+		       member->standing == IKADA_INCOMING;
 		if (member->id == 0 || member->id > config->max_id || member->standing > IKADA_OUTGOING)
 			return false;
 		if (two && (member->standing == IKADA_JOINING || member->standing == IKADA_LEAVING))
@@ -52,11 +58,7 @@ bool ikada_config_valid(const struct ikada_config *config)
 			      (member->id == member[-1].id && member->incarnation <= member[-1].incarnation)))
 			return false;
 	}
-	uint32_t voters[2];
-	find_voters(config, voters);
-	uint32_t old = quorum_count(voters[0]);
-	uint32_t new = quorum_count(voters[1]);
-	return old >= 1 && old <= IKADA_VOTERS_MAX && new <= IKADA_VOTERS_MAX && (!two || new >= 1);
+	return old >= 1 && old <= IKADA_VOTERS_MAX && new >= 1 && new <= IKADA_VOTERS_MAX;
 }
 
 static uint32_t find(const struct member *members, uint32_t count, uint64_t id, uint64_t incarnation)

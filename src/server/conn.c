@@ -4,9 +4,9 @@
  * What runs at the same time on one connection:
  *	calls	 many, proposed in order; their replies go out in order, whatever ends first. Each write is one.
  *	reads	 consecutive ones gather, and are asked for as one; those that come meanwhile gather for the next.
- * A read that finds calls under way becomes a call itself: it goes through the log behind them and is answered there, so
- * a pipeline of both kinds does not stop at each change. A call is proposed when all reads before it are answered. So
- * each request sees just what was before it. What is neither is answered at once, in its place.
+ * A read that finds calls under way becomes a call itself: it goes through the log behind them and is answered there,
+ * so a pipeline of both kinds does not stop at each change. A call is proposed when all reads before it are answered.
+ * So each request sees just what was before it. What is neither is answered at once, in its place.
  *
  * Bounds: requests under way and their bytes; the bytes of gathered reads, and of one answer (machine.h); replies that
  * the client does not take. When one is reached nothing more is parsed, and when that lasts the stream is paused. One

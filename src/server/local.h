@@ -16,6 +16,7 @@ extern const struct local_command client_commands[];  /* local_client.c */
 extern const struct local_command cluster_commands[]; /* local.c */
 extern const struct local_command command_commands[]; /* local_command.c */
 extern const struct local_command config_commands[];  /* local_config.c */
+extern const struct local_command member_commands[];  /* local_raft.c */
 
 /* Answers a request that is no command of the state machine; if it is none of these either, says so. */
 void local_run(struct conn *conn, const struct request *request, struct buf *reply);
@@ -33,6 +34,7 @@ void client_set_name(struct conn *conn, struct slice name);
 void auth_run(struct conn *conn, const struct request *request, struct buf *reply);
 void hello_run(struct conn *conn, const struct request *request, struct buf *reply);
 void command_run(struct conn *conn, const struct request *request, struct buf *reply);
+void transfer_run(struct conn *conn, const struct request *request, struct buf *reply); /* local_raft.c */
 void info_run(struct conn *conn, const struct request *request, struct buf *reply);
 
 #endif

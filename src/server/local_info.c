@@ -90,13 +90,36 @@ static const char *role_name(enum ikada_role role)
 	return names[role];
 }
 
+static const char *standing_name(enum ikada_standing standing)
+{
+	static const char *const names[] = {"voter", "learner", "joining", "leaving", "incoming", "outgoing"};
+	return names[standing];
+}
+
+/* Of two incarnations of one id, one line: that of the one which comes. */
+static bool is_replaced(const struct ikada_node_status *status, uint32_t i)
+{
+	enum ikada_standing standing = status->members[i].standing;
+	if (standing != IKADA_LEAVING && standing != IKADA_OUTGOING)
+		return false;
+	for (uint32_t j = 0; j < status->member_count; j++)
+		if (j != i && status->members[j].id == status->members[i].id)
+			return true;
+	return false;
+}
+
 static void put_member(const struct ikada_node_status *status, uint32_t i, struct buf *out)
 {
+	if (is_replaced(status, i))
+		return;
 	buf_printf(out, "raft_node_%" PRIu64 ":id=%" PRIu64 ",address=%s,client=%s,connected=%d", status->members[i].id,
 		   status->members[i].id, status->members[i].address, status->members[i].client_address,
 		   status->members[i].connected);
+	buf_printf(out, ",standing=%s,incarnation=%016" PRIx64, standing_name(status->members[i].standing),
+		   status->members[i].incarnation);
 	for (uint32_t p = 0; p < status->raft.peer_count; p++)
-		if (status->raft.peers[p].id == status->members[i].id)
+		if (status->raft.peers[p].id == status->members[i].id &&
+		    status->raft.peers[p].incarnation == status->members[i].incarnation)
 			buf_printf(out, ",match=%" PRIu64, status->raft.peers[p].match_index);
 	buf_printf(out, "\r\n");
 }
@@ -113,6 +136,8 @@ static void put_raft(struct server *server, struct buf *out)
 		   "raft_commit_index:%" PRIu64 "\r\nraft_applied_index:%" PRIu64 "\r\nraft_last_index:%" PRIu64
 		   "\r\nraft_cluster_id:%016" PRIx64 "\r\n",
 		   status.raft.commit, status.applied_index, status.raft.last_index, status.cluster_id);
+	buf_printf(out, "raft_config_index:%" PRIu64 "\r\nraft_config_committed:%d\r\nraft_transfer_to:%" PRIu64 "\r\n",
+		   status.raft.config.index, status.raft.config.index <= status.raft.commit, status.raft.transfer_to);
 	buf_printf(out, "raft_state_digest:");
 	for (size_t i = 0; i < sizeof status.digest; i++)
 		buf_printf(out, "%02x", status.digest[i]);

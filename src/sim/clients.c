@@ -134,6 +134,8 @@ static void connect_somewhere(struct caller *caller)
 	struct env *env = caller->host->env;
 	if (!caller->is_probe)
 		caller->target = (uint32_t)rng_below(&clients->rng, clients->cluster->count);
+	while (!caller->is_probe && !clients->cluster->members[caller->target].active)
+		caller->target = (caller->target + 1) % clients->cluster->count;
 	caller->session = ++clients->sessions;
 	caller->since_ns = raw_now(caller);
 	caller->stream = env->ops->connect(env, clients->cluster->members[caller->target].listen, &events, caller);
@@ -175,7 +177,7 @@ static uint64_t turn_of(struct caller *caller)
 {
 	const struct clients_settings *settings = &caller->clients->settings;
 	uint64_t now = raw_now(caller);
-	if (caller->is_probe && !caller->clients->probing)
+	if (caller->is_probe && (!caller->clients->probing || caller->probes_left == 0) && caller->count == 0)
 		return UINT64_MAX;
 	if (caller->stream == NULL && caller->at_ns <= now)
 		connect_somewhere(caller);
@@ -299,6 +301,9 @@ static void nothing(void *context)
 void clients_probe(struct clients *clients)
 {
 	clients->probing = true;
+	for (uint32_t i = 0; i < clients->caller_count; i++)
+		if (!clients->cluster->members[clients->callers[i].target].active)
+			clients->callers[i].probes_left = 0;
 	for (uint32_t i = 0; i < CLIENTS_HOSTS; i++)
 		sim_host_run(clients->hosts[i].host, nothing, NULL); /* A turn follows. */
 }

@@ -43,6 +43,14 @@ const char *cluster_failure(const struct cluster *cluster)
 	return rules_failure(cluster->rules);
 }
 
+static void put_list(struct cluster *cluster, uint32_t count)
+{
+	size_t used = 0;
+	for (uint32_t i = 0; i < count; i++)
+		used += (size_t)snprintf(cluster->list + used, sizeof cluster->list - used, "%s%" PRIu32 "=%s",
+					 i == 0 ? "" : ",", i + 1, cluster->members[i].peer_address);
+}
+
 void cluster_create(struct cluster *cluster, struct sim *sim, struct mem *mem, uint32_t count,
 		    const struct rules_hooks *hooks)
 {
@@ -52,7 +60,6 @@ void cluster_create(struct cluster *cluster, struct sim *sim, struct mem *mem, u
 	cluster->count = count;
 	cluster->term_runs = 1024;
 	cluster->rules = rules_create(mem, count, hooks);
-	size_t used = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		struct member *member = &cluster->members[i];
 		char name[16];
@@ -63,9 +70,17 @@ void cluster_create(struct cluster *cluster, struct sim *sim, struct mem *mem, u
 		sim_host_set_owner(member->host, member);
 		snprintf(member->listen, sizeof member->listen, "%s:%d", name, CLIENT_PORT);
 		snprintf(member->peer_address, sizeof member->peer_address, "%s:%d", name, PEER_PORT);
-		used += (size_t)snprintf(cluster->list + used, sizeof cluster->list - used, "%s%" PRIu32 "=%s",
-					 i == 0 ? "" : ",", i + 1, member->peer_address);
+		member->active = true;
 	}
+	put_list(cluster, count);
+}
+
+void cluster_begin_with(struct cluster *cluster, uint32_t count)
+{
+	cluster->churns = true;
+	put_list(cluster, count);
+	for (uint32_t i = count; i < cluster->count; i++)
+		cluster->members[i].active = false;
 }
 
 void cluster_destroy(struct cluster *cluster)
@@ -87,7 +102,7 @@ static void boot(void *context)
 		.node =
 			{
 				.id = member->number + 1,
-				.cluster = cluster->list,
+				.cluster = member->list[0] == '\0' ? cluster->list : member->list,
 				.client_address = member->listen,
 				.data_dir = "data",
 				.segment_bytes = 64 * 1024,
@@ -110,7 +125,7 @@ static void boot(void *context)
 bool cluster_start(struct member *member)
 {
 	struct cluster *cluster = member->cluster;
-	if (sim_host_running(member->host))
+	if (sim_host_running(member->host) || !member->active)
 		return true;
 	cluster->counters.starts++;
 	cluster_say(cluster, "start node %" PRIu32, member->number + 1);
@@ -131,6 +146,13 @@ void cluster_crash(struct member *member, enum sim_crash how)
 				       : "power, silent");
 	ended(member); /* First: a crash from inside the process does not return. */
 	sim_host_crash(member->host, how);
+}
+
+void cluster_wipe(struct member *member)
+{
+	cluster_say(member->cluster, "node %" PRIu32 " gets a new disk", member->number + 1);
+	sim_disk_wipe(member->host);
+	rules_wiped(member->cluster->rules, member->number);
 }
 
 static void shut(void *context)
@@ -238,12 +260,14 @@ static bool same_store(const struct store *a, const struct store *b)
 
 void cluster_judge(struct cluster *cluster)
 {
-	const struct member *first = &cluster->members[0];
 	const struct member *leader = cluster_leader(cluster);
+	const struct member *first = leader;
 	if (leader == NULL)
 		cluster_fail(cluster, "progress: nobody leads at the end");
-	for (uint32_t i = 0; i < cluster->count; i++) {
+	for (uint32_t i = 0; i < cluster->count && leader != NULL; i++) {
 		const struct member *member = &cluster->members[i];
+		if (!member->active)
+			continue;
 		if (member->server == NULL) {
 			cluster_fail(cluster, "progress: node %" PRIu32 " is down at the end", i + 1);
 			return;
@@ -261,8 +285,8 @@ void cluster_judge(struct cluster *cluster)
 		store_verify(store_of(member));
 		if (cluster->failure[0] == '\0' && !same_store(store_of(first), store_of(member)))
 			cluster_fail(cluster,
-				     "the stores of nodes 1 and %" PRIu32
+				     "the stores of nodes %" PRIu32 " and %" PRIu32
 				     " differ, though both have applied index %" PRIu64,
-				     i + 1, applied);
+				     first->number + 1, i + 1, applied);
 	}
 }

@@ -22,6 +22,9 @@ struct member {
 	char peer_address[32];
 	/* Reasons that its disk has given it: while there are any it may end by itself, and may fail to start. */
 	uint32_t excuses;
+	/* It is to run: all are, unless members change. */
+	bool active;
+	char list[256]; /* As for --cluster, unless it is that of the cluster. */
 };
 
 struct cluster_counters {
@@ -39,6 +42,7 @@ struct cluster {
 	uint32_t count;
 	struct member members[RULES_NODES_MAX];
 	char list[256]; /* As for --cluster. */
+	bool churns;	/* Members change. */
 	uint64_t term_runs;
 	uint64_t request_deadline_ns;
 	uint64_t snapshot_log_bytes;
@@ -53,12 +57,16 @@ struct cluster {
 /* Makes the hosts, all down. `cluster` must not move. */
 void cluster_create(struct cluster *cluster, struct sim *sim, struct mem *mem, uint32_t count,
 		    const struct rules_hooks *hooks);
+/* Before any is started: only the first `count` are members at first, the others may become so. */
+void cluster_begin_with(struct cluster *cluster, uint32_t count);
 /* Call before sim_destroy; the rules stay until cluster_destroy. */
 void cluster_destroy(struct cluster *cluster);
 
 /* Nothing when it is up already. False when it did not start, and had an excuse: try again later. */
 bool cluster_start(struct member *member);
 void cluster_crash(struct member *member, enum sim_crash how);
+/* A new, empty disk: it comes back as another incarnation. It must be down. */
+void cluster_wipe(struct member *member);
 /* Ends it in good order: it closes everything, and leaves no memory behind. Nothing when it is down. */
 void cluster_stop(struct member *member);
 

@@ -1,6 +1,6 @@
 /*
- * Faults: see faults.h. Each kind that a seed takes has a clock of its own; each fault ends by a second event, which may
- * come when others, or faults_end, have ended it already, and then does nothing.
+ * Faults: see faults.h. Each kind that a seed takes has a clock of its own; each fault ends by a second event, which
+ * may come when others, or faults_end, have ended it already, and then does nothing.
  */
 #include "sim/faults.h"
 
@@ -39,6 +39,7 @@ struct faults {
 	struct kind kinds[FAULT_KINDS];
 	struct list ends;
 	bool over;
+	uint64_t hurry; /* All times between faults, and all that they last, are shorter by this factor. */
 	struct sim_link link;				/* As without faults. */
 	struct sim_host_settings host[RULES_NODES_MAX]; /* Likewise. */
 	uint64_t points_left[RULES_NODES_MAX];		/* Until FAULT_POINT strikes; 0: it does not. */
@@ -114,7 +115,7 @@ static struct end *end_after(struct faults *f, uint64_t delay_ns, void (*fn)(str
 	end->faults = f;
 	end->fn = fn;
 	list_push(&f->ends, &end->at);
-	sim_schedule(f->sim, sim_now(f->sim) + delay_ns, end_reached, end);
+	sim_schedule(f->sim, sim_now(f->sim) + delay_ns / f->hurry, end_reached, end);
 	return end;
 }
 
@@ -368,7 +369,7 @@ static void break_connections(struct faults *f)
 
 static void pause_process(struct faults *f, struct member *member)
 {
-	uint64_t until = sim_now(f->sim) + draw(f, 20 * NS_PER_MS, 4 * NS_PER_S);
+	uint64_t until = sim_now(f->sim) + draw(f, 20 * NS_PER_MS, 4 * NS_PER_S) / f->hurry;
 	sim_host_pause(member->host, until);
 	cluster_say(f->cluster, "pause node %" PRIu32 " until %" PRIu64 " ms", member->number + 1, until / NS_PER_MS);
 }
@@ -502,7 +503,7 @@ static void strike(struct faults *f, enum fault_kind kind)
 		jump_wall(f);
 		return;
 	case FAULT_STALL:
-		sim_disk_stall(some->host, sim_now(f->sim) + draw(f, 10 * NS_PER_MS, 4 * NS_PER_S));
+		sim_disk_stall(some->host, sim_now(f->sim) + draw(f, 10 * NS_PER_MS, 4 * NS_PER_S) / f->hurry);
 		return;
 	case FAULT_SLOW_SYNC:
 		slow_disk(f);
@@ -517,7 +518,7 @@ static void strike(struct faults *f, enum fault_kind kind)
 		f->steps_left[any->number] |= 1u << rng_below(&f->rng, NODE_SNAPSHOT_STEPS);
 		return;
 	case FAULT_FLIP:
-		if (f->flipped || f->cluster->count % 2 == 0 || f->cluster->count == 1 || any->server == NULL ||
+		if (f->flipped || f->cluster->churns || f->cluster->count % 2 == 0 || f->cluster->count == 1 || any->server == NULL ||
 		    f->cluster->snapshot_log_bytes < 16384)
 			return;
 		f->flipped = true;
@@ -537,7 +538,7 @@ static void arm(struct kind *kind)
 {
 	struct faults *f = kind->faults;
 	uint64_t delay_ns = kind->every_ns / 4 + rng_below(&f->rng, kind->every_ns * 3 / 2);
-	sim_schedule(f->sim, sim_now(f->sim) + delay_ns, due, kind);
+	sim_schedule(f->sim, sim_now(f->sim) + delay_ns / f->hurry, due, kind);
 }
 
 static void due(void *context)
@@ -565,11 +566,12 @@ static void straggle(void *context)
 	cluster_crash(member, draw_crash(f));
 }
 
-struct faults *faults_create(struct cluster *cluster, struct clients *clients, uint64_t seed)
+struct faults *faults_create(struct cluster *cluster, struct clients *clients, uint64_t hurry, uint64_t seed)
 {
 	struct faults *f = mem_zero(cluster->mem, sizeof *f);
 	f->cluster = cluster;
 	f->clients = clients;
+	f->hurry = hurry;
 	f->sim = cluster->sim;
 	f->mem = cluster->mem;
 	f->rng = rng_seed(seed);
@@ -605,7 +607,9 @@ void faults_start(struct faults *f)
 		if (f->kinds[i].on)
 			arm(&f->kinds[i]);
 	if (f->cluster->count > 2)
-		sim_schedule(f->sim, sim_now(f->sim) + rng_between(&f->rng, 2 * NS_PER_S, 25 * NS_PER_S), straggle, f);
+		sim_schedule(f->sim,
+			     sim_now(f->sim) + rng_between(&f->rng, 2 * NS_PER_S, 25 * NS_PER_S) / f->hurry, straggle,
+			     f);
 }
 
 static void recover(struct faults *f, struct member *member)
@@ -620,7 +624,7 @@ static void recover(struct faults *f, struct member *member)
 	for (uint32_t tries = 0; tries < 3 && !cluster_start(member); tries++)
 		continue;
 	member->excuses = 0;
-	if (!sim_host_running(member->host))
+	if (member->active && !sim_host_running(member->host))
 		cluster_fail(f->cluster, "node %" PRIu32 " does not start after its disk is well again",
 			     member->number + 1);
 }

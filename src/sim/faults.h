@@ -39,7 +39,8 @@ enum fault_kind {
 
 struct faults;
 
-struct faults *faults_create(struct cluster *cluster, struct clients *clients, uint64_t seed);
+/* `hurry`: 1, or the factor by which faults come, and go, faster. */
+struct faults *faults_create(struct cluster *cluster, struct clients *clients, uint64_t hurry, uint64_t seed);
 void faults_destroy(struct faults *faults); /* After sim_destroy. */
 void faults_start(struct faults *faults);
 /* Heals everything and starts everybody. */

@@ -67,6 +67,20 @@ void lab_node_ended(struct lab *lab, uint32_t node)
 		}
 }
 
+void lab_forget_ended(struct lab *lab)
+{
+	struct lab_proposal **at = &lab->proposals;
+	while (*at != NULL) {
+		struct lab_proposal *p = *at;
+		if (!p->ended) {
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		mem_free(&lab->mem, p);
+	}
+}
+
 /* One value on its way. */
 struct wish {
 	uint64_t value;

@@ -139,6 +139,9 @@ static void boot(void *context)
 		.data_dir = "data",
 		.segment_bytes = 64 * 1024,
 		.term_runs = 4096,
+		.heartbeat_ns = lab->heartbeat_ns,
+		.election_min_ns = lab->election_min_ns,
+		.election_max_ns = lab->election_max_ns,
 		.snapshot_log_bytes = lab->snapshot_log_bytes,
 		.checkpoint_entries = 16,
 	};
@@ -166,10 +169,8 @@ void lab_start(struct lab *lab, uint32_t number)
 	sim_host_run(node->host, boot, node);
 }
 
-void lab_crash(struct lab *lab, uint32_t number)
+void lab_crash_as(struct lab *lab, uint32_t number, enum sim_crash how)
 {
-	static const enum sim_crash ways[] = {SIM_KILL, SIM_POWER, SIM_POWER_SILENT};
-	enum sim_crash how = ways[lab_draw(lab, 3)];
 	struct lab_node *node = &lab->nodes[number];
 	if (!lab_ok(lab) || node->node == NULL)
 		return;
@@ -177,6 +178,12 @@ void lab_crash(struct lab *lab, uint32_t number)
 		say(lab, sim_host_name(node->host), "is crashed", "");
 	lab_node_ended(lab, number);
 	sim_host_crash(node->host, how);
+}
+
+void lab_crash(struct lab *lab, uint32_t number)
+{
+	static const enum sim_crash ways[] = {SIM_KILL, SIM_POWER, SIM_POWER_SILENT};
+	lab_crash_as(lab, number, ways[lab_draw(lab, 3)]);
 }
 
 void lab_cut(struct lab *lab, uint32_t number)

@@ -71,6 +71,7 @@ struct lab {
 	struct lab_node nodes[LAB_NODES_MAX];
 	char list[128]; /* As for --cluster. */
 	uint64_t snapshot_log_bytes;
+	uint64_t heartbeat_ns, election_min_ns, election_max_ns; /* 0: the defaults. */
 	uint64_t entry_bytes; /* Of each value's entry. */
 	uint64_t values;      /* So many were drawn. */
 	struct lab_list agreed; /* The value at each index, on whichever node it was applied first. */
@@ -97,6 +98,7 @@ uint64_t lab_draw(struct lab *lab, uint64_t bound);
 
 void lab_start(struct lab *lab, uint32_t node); /* Nothing when it is up. */
 void lab_crash(struct lab *lab, uint32_t node); /* Its process or its machine, by lot. Nothing when it is down. */
+void lab_crash_as(struct lab *lab, uint32_t node, enum sim_crash how);
 void lab_cut(struct lab *lab, uint32_t node);	/* From all others. */
 void lab_join(struct lab *lab, uint32_t node);	/* With all that are not cut. */
 void lab_join_all(struct lab *lab);
@@ -134,6 +136,7 @@ uint64_t lab_value(struct lab *lab); /* A new one. */
 /* Proposes at one node, which must be up, whatever it believes to be. Lives as long as the lab. */
 struct lab_proposal *lab_propose(struct lab *lab, uint32_t node, uint64_t value);
 void lab_node_ended(struct lab *lab, uint32_t node);
+void lab_forget_ended(struct lab *lab); /* Frees the proposals that have ended. */
 /*
  * Gets `count` new values agreed, all at once: each is proposed at whoever leads, and again when that has come to
  * nothing, until `appliers` nodes have applied it. Returns the index of the last of them, or 0 after 20 s without.

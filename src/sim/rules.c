@@ -50,10 +50,15 @@ struct watched {
 	/* Of the log: terms.at[i] is that of entry i; durable as the core was told. */
 	struct numbers terms;
 	uint64_t durable;
-	/* Promises. */
+	/* Promises, of this incarnation. */
+	uint64_t incarnation; /* 0: not known yet. */
 	uint64_t told_term;
 	uint64_t vote_term, vote;
 	uint64_t acked;
+	/* Of the incarnation before, which a leader may yet count. */
+	uint64_t old_incarnation;
+	struct numbers old_terms;
+	uint64_t old_durable;
 	/* The core before the step under way. */
 	struct ikada_raft *before;
 	size_t before_bytes;
@@ -343,7 +348,8 @@ static void base_changed(struct watched *w, const struct ikada_effects *e)
 			agreed--;
 		w->durable = w->durable < agreed ? w->durable : agreed;
 		w->acked = w->acked < agreed ? w->acked : agreed;
-		w->terms.size = agreed + 1;
+		if (w->terms.size > agreed + 1)
+			w->terms.size = agreed + 1;
 	}
 	log_begins(w, e->base_index, e->base_term);
 	if (e->installed) {
@@ -356,15 +362,57 @@ static void base_changed(struct watched *w, const struct ikada_effects *e)
 	rules->counters.installs_in_writes += e->installed && last_of(&rules->committed) > w->committed_then;
 }
 
-static bool durable_on_majority(const struct rules *rules, uint64_t index, uint64_t term)
+static bool holds(const struct rules *rules, const struct ikada_member *member, uint64_t index, uint64_t term)
 {
-	uint32_t holders = 0;
-	for (uint32_t i = 0; i < rules->count; i++) {
-		const struct watched *w = &rules->nodes[i];
-		if (w->durable >= index && numbers_get(&w->terms, index) == term)
-			holders++;
+	if (member->id > rules->count)
+		return false;
+	const struct watched *w = &rules->nodes[member->id - 1];
+	if (w->incarnation == member->incarnation)
+		return w->durable >= index && numbers_get(&w->terms, index) == term;
+	return w->old_incarnation == member->incarnation && w->old_durable >= index &&
+	       numbers_get(&w->old_terms, index) == term;
+}
+
+static bool is_joint(const struct ikada_config *config)
+{
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].standing >= IKADA_INCOMING)
+			return true;
+	return false;
+}
+
+static bool is_staged(const struct ikada_config *config)
+{
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].standing == IKADA_JOINING)
+			return true;
+	return false;
+}
+
+/* On a majority of the voters, of both sides if it is joint. */
+static bool durable_in(const struct rules *rules, const struct ikada_config *config, uint64_t index, uint64_t term)
+{
+	uint32_t voters[2] = {0, 0}, holders[2] = {0, 0};
+	for (uint32_t i = 0; i < config->count; i++) {
+		enum ikada_standing standing = config->members[i].standing;
+		bool has = holds(rules, &config->members[i], index, term);
+		bool old = standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING;
+		bool new = standing == IKADA_VOTER || standing == IKADA_INCOMING;
+		voters[0] += old;
+		holders[0] += old && has;
+		voters[1] += new;
+		holders[1] += new && has;
 	}
-	return 2 * holders > rules->count;
+	return 2 * holders[0] > voters[0] && (!is_joint(config) || 2 * holders[1] > voters[1]);
+}
+
+/* In the configuration of this core before the step or after it. */
+static bool durable_on_majority(const struct watched *w, uint64_t index, uint64_t term)
+{
+	struct ikada_raft_status before, after;
+	ikada_raft_status(w->before, &before);
+	ikada_raft_status(w->raft, &after);
+	return durable_in(w->rules, &before.config, index, term) || durable_in(w->rules, &after.config, index, term);
 }
 
 static void began_to_lead(struct watched *w, const struct ikada_effects *e)
@@ -389,7 +437,7 @@ static void began_to_lead(struct watched *w, const struct ikada_effects *e)
 	if (noop > e->commit + 1) {
 		rules->counters.led_with_tail++;
 		rules->counters.led_with_held_tail +=
-			durable_on_majority(rules, noop - 1, numbers_get(&w->terms, noop - 1));
+			durable_on_majority(w, noop - 1, numbers_get(&w->terms, noop - 1));
 	}
 	for (uint32_t i = 0; i < rules->count; i++)
 		if (&rules->nodes[i] != w && rules->nodes[i].role == IKADA_LEADER) {
@@ -398,7 +446,8 @@ static void began_to_lead(struct watched *w, const struct ikada_effects *e)
 		}
 }
 
-static void committed(struct watched *w, uint64_t commit)
+/* A leader that is no voter any more commits that, and steps down, in one step. */
+static void committed(struct watched *w, uint64_t commit, bool led, uint64_t led_term)
 {
 	struct rules *rules = w->rules;
 	uint64_t known = last_of(&rules->committed);
@@ -416,21 +465,77 @@ static void committed(struct watched *w, uint64_t commit)
 	if (commit <= known)
 		return;
 	uint64_t term = w->terms.at[commit];
-	if (w->role != IKADA_LEADER)
+	if (!led)
 		broken(rules, "node %" PRIu64 " commits index %" PRIu64 ", which no leader has committed", id_of(w),
 		       commit);
-	else if (term != w->term)
+	else if (term != led_term)
 		broken(rules, "node %" PRIu64 " leads term %" PRIu64 " and commits index %" PRIu64 " of term %" PRIu64,
-		       id_of(w), w->term, commit, term);
-	else if (!durable_on_majority(rules, commit, term))
+		       id_of(w), led_term, commit, term);
+	else if (!durable_on_majority(w, commit, term))
 		broken(rules,
 		       "node %" PRIu64 " commits index %" PRIu64 " of term %" PRIu64
 		       ", which is not durable on a majority",
 		       id_of(w), commit, term);
 	for (uint64_t i = known + 1; i <= commit; i++) {
 		numbers_set(rules, &rules->committed, i, w->terms.at[i]);
-		numbers_set(rules, &rules->committed_in, i, w->term);
+		numbers_set(rules, &rules->committed_in, i, led_term);
 		rules->counters.committed++;
+	}
+}
+
+static const struct ikada_member *self_in(const struct watched *w, const struct ikada_config *config)
+{
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].id == id_of(w) && config->members[i].incarnation == w->incarnation)
+			return &config->members[i];
+	return NULL;
+}
+
+static bool votes(const struct ikada_member *member)
+{
+	return member != NULL && member->standing != IKADA_LEARNER && member->standing != IKADA_JOINING;
+}
+
+static uint32_t count_votes(const struct ikada_config *config)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < config->count; i++)
+		count += votes(&config->members[i]);
+	return count;
+}
+
+/* Counts what becomes of configurations. */
+static void count_members(struct watched *w, const struct ikada_event *event, const struct ikada_effects *e)
+{
+	struct rules_counters *counters = &w->rules->counters;
+	struct ikada_raft_status before, after;
+	bool began = e->role == IKADA_LEADER && (w->role != IKADA_LEADER || w->term != e->term);
+	bool ended = e->role != IKADA_LEADER && w->role == IKADA_LEADER;
+	bool asked = event->kind == IKADA_RECEIVE && event->message->kind == IKADA_VOTE;
+	if (!e->config_changed && !began && !ended && !asked && !e->installed)
+		return;
+	ikada_raft_status(w->before, &before);
+	ikada_raft_status(w->raft, &after);
+	if (e->append == IKADA_APPEND_CONFIG) {
+		counters->configs_staged += is_staged(&after.config);
+		counters->configs_joint += is_joint(&after.config);
+		counters->configs_final += !is_staged(&after.config) && !is_joint(&after.config);
+		if (is_joint(&after.config) && count_votes(&after.config) > count_votes(&before.config))
+			counters->promoted += count_votes(&after.config) - count_votes(&before.config);
+	}
+	if (e->config_changed && after.config.index < before.config.index)
+		counters->configs_rolled_back++;
+	counters->joint_taken_over += began && is_joint(&after.config);
+	counters->staged_taken_over += began && is_staged(&after.config);
+	counters->leaders_removed += ended && !votes(self_in(w, &after.config)) && after.term == before.term;
+	counters->installs_to_learners += e->installed && !votes(self_in(w, &before.config));
+	if (asked) {
+		bool known = false;
+		for (uint32_t i = 0; i < before.config.count; i++)
+			known |= before.config.members[i].id == event->message->from &&
+				 before.config.members[i].incarnation == event->message->from_incarnation &&
+				 votes(&before.config.members[i]);
+		counters->votes_refused_to_strangers += !known;
 	}
 }
 
@@ -449,19 +554,23 @@ static void after_step(void *context, const struct ikada_raft *raft, const struc
 		ikada_raft_status(raft, &status);
 		w->durable = status.durable_index;
 	}
+	count_members(w, event, e);
 	if (e->append != IKADA_APPEND_NONE)
 		log_changed(w, e);
 	if (e->base_changed)
 		base_changed(w, e);
 	if (e->role == IKADA_LEADER && (w->role != IKADA_LEADER || w->term != e->term))
 		began_to_lead(w, e);
+	bool leads = e->role == IKADA_LEADER;
+	bool led = leads || w->role == IKADA_LEADER;
+	uint64_t led_term = leads ? e->term : w->term;
 	w->role = e->role;
 	w->term = e->term;
 	if (e->commit < w->commit)
 		broken(rules, "node %" PRIu64 " goes back from commit %" PRIu64 " to %" PRIu64, id_of(w), w->commit,
 		       e->commit);
 	if (e->commit > w->commit)
-		committed(w, e->commit);
+		committed(w, e->commit, led, led_term);
 	w->commit = e->commit;
 	rules->counters.reads_granted += e->granted.count;
 	rules->counters.reads_refused += e->refused_reads.count;
@@ -488,6 +597,7 @@ static void sent(void *context, const struct ikada_message *m)
 	struct watched *w = context;
 	struct rules *rules = w->rules;
 	rules->counters.sent[m->kind]++;
+	rules->counters.timeouts_now += m->kind == IKADA_TIMEOUT_NOW;
 	bool counts = m->kind != IKADA_PREVOTE && m->kind != IKADA_PREVOTE_REPLY;
 	if (counts && m->term > w->told_term)
 		w->told_term = m->term;
@@ -566,6 +676,7 @@ void rules_destroy(struct rules *rules)
 	}
 	for (uint32_t i = 0; i < rules->count; i++) {
 		mem_free(mem, rules->nodes[i].terms.at);
+		mem_free(mem, rules->nodes[i].old_terms.at);
 		mem_free(mem, rules->nodes[i].before);
 	}
 	mem_free(mem, rules->entries);
@@ -580,15 +691,33 @@ void rules_watch(struct rules *rules, uint32_t node, struct ikada_node *ikada_no
 	CHECK_OP(node, <, rules->count);
 	rules_ended(rules, node);
 	rules->nodes[node].node = ikada_node;
+	rules->nodes[node].incarnation = ikada_node->incarnation;
 	/* A new node has no core yet; the core's first step tells of it. */
 	if (ikada_node->raft != NULL)
 		recovered(&rules->nodes[node], ikada_node->raft);
 	node_observe(ikada_node, &rules->nodes[node].observer);
 }
 
+void rules_wiped(struct rules *rules, uint32_t node)
+{
+	struct watched *w = &rules->nodes[node];
+	mem_free(rules->mem, w->old_terms.at);
+	w->old_incarnation = w->incarnation;
+	w->old_terms = w->terms;
+	w->old_durable = w->durable;
+	w->incarnation = 0;
+	w->terms = (struct numbers){NULL, 0, 0};
+	w->durable = w->told_term = w->vote_term = w->vote = w->acked = 0;
+}
+
 void rules_ended(struct rules *rules, uint32_t node)
 {
 	struct watched *w = &rules->nodes[node];
+	if (w->role == IKADA_LEADER && w->raft != NULL) {
+		struct ikada_raft_status status;
+		ikada_raft_status(w->raft, &status);
+		rules->counters.joint_leader_died += is_joint(&status.config);
+	}
 	w->node = NULL;
 	w->known = false;
 	w->stepped = false;

@@ -47,12 +47,23 @@ struct rules_counters {
 	uint64_t reads_refused;
 	uint64_t snapshot_steps[NODE_SNAPSHOT_STEPS];
 	uint64_t compactions;
-	uint64_t installs;	     /* Of a leader's snapshot, in the place of the log ... */
-	uint64_t installs_keeping;   /* ... up to there; what lay behind it agreed. */
-	uint64_t installs_in_writes; /* Entries were committed while it was received. */
-	uint64_t loads_at_start;     /* Starts from a snapshot. */
-	uint64_t loads;		     /* Of the state in a running node. */
+	uint64_t installs;		      /* Of a leader's snapshot, in the place of the log ... */
+	uint64_t installs_keeping;	      /* ... up to there; what lay behind it agreed. */
+	uint64_t installs_in_writes;	      /* Entries were committed while it was received. */
+	uint64_t loads_at_start;	      /* Starts from a snapshot. */
+	uint64_t loads;			      /* Of the state in a running node. */
 	uint64_t sent[IKADA_TIMEOUT_NOW + 1]; /* Messages, by kind. */
+	/* Members, on leaders: */
+	uint64_t configs_staged, configs_joint, configs_final; /* Appended. */
+	uint64_t configs_rolled_back;	   /* On any node: cut off the log. */
+	uint64_t joint_leader_died;	   /* A leader whose configuration is joint ended. */
+	uint64_t joint_taken_over;	   /* A leader began in a joint configuration. */
+	uint64_t staged_taken_over;	   /* ... in a staged one. */
+	uint64_t promoted;		   /* Learners and those who joined that came to vote. */
+	uint64_t installs_to_learners;	   /* On a node that does not vote, or knows of no configuration. */
+	uint64_t leaders_removed;	   /* A leader stepped down that is no voter any more. */
+	uint64_t votes_refused_to_strangers; /* Requests to vote by who is no voter of the receiver's configuration. */
+	uint64_t timeouts_now;
 };
 
 struct rules_hooks {
@@ -68,6 +79,8 @@ void rules_destroy(struct rules *rules);
 
 /* A new process of node number `node` (from 0; its id is one more): sets its observer. Call before its first turn. */
 void rules_watch(struct rules *rules, uint32_t node, struct ikada_node *ikada_node);
+/* Its disk is new: it is another incarnation, which has promised nothing. What the old one had is kept in mind. */
+void rules_wiped(struct rules *rules, uint32_t node);
 /* It has ended. */
 void rules_ended(struct rules *rules, uint32_t node);
 

@@ -11,11 +11,16 @@
 #define NS_PER_MS ((uint64_t)1000000)
 #define NS_PER_S ((uint64_t)1000000000)
 
-#define FAULTS_END_NS (40 * NS_PER_S)
-/* From here on every operation must be done, and nothing but the load disturbs the cluster. */
-#define CALM_FROM_NS (50 * NS_PER_S)
-#define CALM_TO_NS (56 * NS_PER_S)
-#define END_NS (60 * NS_PER_S)
+struct phases {
+	uint64_t hurry; /* Of the faults. */
+	uint64_t faults_end_ns;
+	/* Between these every operation must be done, and nothing but the load disturbs the cluster. */
+	uint64_t calm_from_ns, calm_to_ns;
+	uint64_t end_ns;
+};
+
+static const struct phases phases_long = {1, 40 * NS_PER_S, 50 * NS_PER_S, 56 * NS_PER_S, 60 * NS_PER_S};
+static const struct phases phases_brief = {8, 4 * NS_PER_S, 5400 * NS_PER_MS, 5700 * NS_PER_MS, 6 * NS_PER_S};
 
 enum { CALM_RATE_MIN = 100 }; /* Operations a second. */
 
@@ -26,7 +31,9 @@ struct run {
 	struct history *history;
 	struct clients *clients;
 	struct faults *faults;
+	struct churn *churn; /* NULL: members stay. */
 	uint64_t leaders_before_calm;
+	const struct phases *phases;
 	const struct run_settings *settings;
 };
 
@@ -113,6 +120,15 @@ static void draw_world(struct run *run, struct rng *rng)
 	}
 }
 
+/* What is broken off, or given up, is so soon. */
+static void hurry_world(struct run *run)
+{
+	struct sim_net_settings *net = sim_net_settings(run->sim);
+	net->break_min_ns /= run->phases->hurry;
+	net->break_max_ns /= run->phases->hurry;
+	net->connect_ns /= run->phases->hurry;
+}
+
 static struct history_settings draw_history(struct rng *rng)
 {
 	struct history_settings settings;
@@ -136,6 +152,7 @@ static void open_run(struct run *run, const struct run_settings *settings)
 {
 	mem_init(&run->mem, true);
 	run->settings = settings;
+	run->phases = settings->brief ? &phases_brief : &phases_long;
 	run->sim = sim_create(settings->seed);
 	struct rng rng = sim_rng(run->sim, 1);
 	uint32_t nodes = draw_nodes(&rng);
@@ -149,7 +166,11 @@ static void open_run(struct run *run, const struct run_settings *settings)
 	};
 	sim_set_hooks(run->sim, &hooks);
 	const struct rules_hooks rules_hooks = {.context = run, .point = on_point, .snapshot_step = on_snapshot_step};
-	cluster_create(&run->cluster, run->sim, &run->mem, nodes, &rules_hooks);
+	if (settings->churn && nodes < 3)
+		nodes = 3;
+	cluster_create(&run->cluster, run->sim, &run->mem, settings->churn ? RULES_NODES_MAX : nodes, &rules_hooks);
+	if (settings->churn)
+		cluster_begin_with(&run->cluster, nodes < 5 ? nodes : 5);
 	run->cluster.term_runs = (uint64_t)256 << rng_below(&rng, 3);
 	run->cluster.request_deadline_ns = NS_PER_S + rng_below(&rng, 4 * NS_PER_S);
 	/* So that each run takes many, and some followers fall behind. */
@@ -160,14 +181,21 @@ static void open_run(struct run *run, const struct run_settings *settings)
 		run->cluster.trace_context = run;
 	}
 	const struct history_settings history = draw_history(&rng);
-	const struct clients_settings clients = draw_clients(&rng);
+	struct clients_settings clients = draw_clients(&rng);
+	clients.patience_ns /= run->phases->hurry;
+	clients.rate *= settings->brief ? 2 : 1;
+	run->cluster.request_deadline_ns /= run->phases->hurry;
 	uint64_t history_seed = rng_next(&rng);
 	uint64_t clients_seed = rng_next(&rng);
 	uint64_t faults_seed = rng_next(&rng);
 	run->history = history_create(&run->mem, &history, history_seed);
 	run->clients = clients_create(&run->cluster, run->history, &clients, clients_seed);
-	run->faults = faults_create(&run->cluster, run->clients, faults_seed);
+	run->faults = faults_create(&run->cluster, run->clients, run->phases->hurry, faults_seed);
 	draw_world(run, &rng);
+	if (settings->brief)
+		hurry_world(run);
+	if (settings->churn)
+		run->churn = churn_create(&run->cluster, rng_next(&rng));
 }
 
 /* ---- The run ---- */
@@ -188,29 +216,38 @@ static void live(struct run *run)
 		cluster_start(&run->cluster.members[i]);
 	clients_start(run->clients);
 	faults_start(run->faults);
-	if (!run_until(run, FAULTS_END_NS))
+	if (run->churn != NULL)
+		churn_start(run->churn);
+	if (!run_until(run, run->phases->faults_end_ns))
 		return;
 	faults_end(run->faults);
-	if (!run_until(run, CALM_FROM_NS))
+	if (run->churn != NULL)
+		churn_end(run->churn);
+	if (!run_until(run, run->phases->calm_from_ns))
 		return;
 	run->leaders_before_calm = rules_counters(run->cluster.rules)->leaders;
-	if (!run_until(run, CALM_TO_NS))
+	if (!run_until(run, run->phases->calm_to_ns))
 		return;
 	clients_stop(run->clients);
 	clients_probe(run->clients);
-	run_until(run, END_NS);
+	run_until(run, run->phases->end_ns);
 }
 
 /* What was seen, when nothing was wrong by itself. */
 static void judge(struct run *run, char *failure, size_t size)
 {
-	history_judge(run->history, failure, size);
+	if (run->churn != NULL)
+		churn_judge(run->churn, failure, size);
+	if (failure[0] == '\0')
+		history_judge(run->history, failure, size);
 	if (failure[0] != '\0')
 		return;
-	uint64_t done = history_all_done(run->history, CALM_FROM_NS, CALM_TO_NS, failure, size);
-	if (failure[0] == '\0' && done < CALM_RATE_MIN * ((CALM_TO_NS - CALM_FROM_NS) / NS_PER_S))
-		snprintf(failure, size, "progress: only %" PRIu64 " operations were done in %" PRIu64 " s of calm",
-			 done, (CALM_TO_NS - CALM_FROM_NS) / NS_PER_S);
+	uint64_t from_ns = run->phases->calm_from_ns;
+	uint64_t to_ns = run->phases->calm_to_ns;
+	uint64_t done = history_all_done(run->history, from_ns, to_ns, failure, size);
+	if (failure[0] == '\0' && done * NS_PER_S < CALM_RATE_MIN * (to_ns - from_ns))
+		snprintf(failure, size, "progress: only %" PRIu64 " operations were done in %" PRIu64 " ms of calm",
+			 done, (to_ns - from_ns) / NS_PER_MS);
 	if (failure[0] == '\0')
 		clients_judge(run->clients, failure, size);
 	if (failure[0] != '\0')
@@ -245,8 +282,12 @@ void run_seed(const struct run_settings *settings, struct run_result *result)
 	result->rules = *rules_counters(run.cluster.rules);
 	result->cluster = run.cluster.counters;
 	result->history = *history_counters(run.history);
+	if (run.churn != NULL)
+		result->churn = *churn_counters(run.churn);
 	sim_destroy(run.sim);
 	faults_destroy(run.faults);
+	if (run.churn != NULL)
+		churn_destroy(run.churn);
 	clients_destroy(run.clients);
 	history_destroy(run.history);
 	cluster_destroy(&run.cluster);

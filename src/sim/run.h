@@ -1,10 +1,12 @@
 /*
  * One run of the simulation: a cluster, its clients and its faults, all from one seed; 60 virtual seconds, of which the
- * first 40 have faults. Progress is demanded of the last 20; then everything seen is judged.
+ * first 40 have faults. Progress is demanded of the last 20; then everything seen is judged. A short run is 6 seconds, 4
+ * of them with faults, which come, and go, eight times as fast.
  */
 #ifndef IKADA_SIM_RUN_H
 #define IKADA_SIM_RUN_H
 
+#include "sim/churn.h"
 #include "sim/cluster.h"
 #include "sim/faults.h"
 #include "sim/history.h"
@@ -14,6 +16,8 @@
 struct run_settings {
 	uint64_t seed;
 	uint32_t nodes; /* 0: the seed decides. */
+	bool brief;	/* A short run. */
+	bool churn;	/* Members change. */
 	/* One readable line for each event and log line; NULL: none. */
 	void (*trace)(void *context, const char *text);
 	void *trace_context;
@@ -33,6 +37,7 @@ struct run_result {
 	struct rules_counters rules;
 	struct cluster_counters cluster;
 	struct history_counters history;
+	struct churn_counters churn;
 };
 
 void run_seed(const struct run_settings *settings, struct run_result *result);

@@ -63,6 +63,13 @@ void sim_schedule(struct sim *sim, uint64_t at, void (*fn)(void *context), void 
 bool sim_step(struct sim *sim);
 /* Dispatches all events up to and including `time`; afterwards it is `time`. */
 void sim_run_until(struct sim *sim, uint64_t time);
+/*
+ * The same for a world that follows a clock which has gone on to `time` meanwhile: what was due before comes late, all of
+ * it at `time`, in the order in which it was due.
+ */
+void sim_catch_up(struct sim *sim, uint64_t time);
+/* When something is due next; UINT64_MAX: never. */
+uint64_t sim_next(const struct sim *sim);
 
 /* Over time, host, kind, sizes and bytes of each event so far. */
 uint64_t sim_trace_hash(const struct sim *sim);

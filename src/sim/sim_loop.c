@@ -344,15 +344,14 @@ bool sim_host_run(struct sim_host *host, void (*fn)(void *context), void *contex
 	return true;
 }
 
-bool sim_step(struct sim *sim)
+/* All that is due by `time` is served at that time. */
+static void step_at(struct sim *sim, uint64_t time)
 {
 	CHECK(sim->frame == NULL);
 	sim_reap(sim);
-	if (sim->heap_size == 0)
-		return false;
-	sim->now = sim->heap[0].time;
+	sim->now = time;
 	sim->stepping = true;
-	while (sim->heap_size > 0 && sim->heap[0].time == sim->now)
+	while (sim->heap_size > 0 && sim->heap[0].time <= time)
 		reach(sim, sim_event_pop(sim));
 	while (!list_empty(&sim->ready)) {
 		struct sim_host *host = LIST_OF(sim->ready.next, struct sim_host, ready);
@@ -360,6 +359,13 @@ bool sim_step(struct sim *sim)
 		wake_up(host);
 	}
 	sim->stepping = false;
+}
+
+bool sim_step(struct sim *sim)
+{
+	if (sim->heap_size == 0)
+		return false;
+	step_at(sim, sim->heap[0].time);
 	return true;
 }
 
@@ -369,4 +375,17 @@ void sim_run_until(struct sim *sim, uint64_t time)
 		sim_step(sim);
 	if (sim->now < time)
 		sim->now = time;
+}
+
+void sim_catch_up(struct sim *sim, uint64_t time)
+{
+	while (sim_next(sim) <= time)
+		step_at(sim, time);
+	if (sim->now < time)
+		sim->now = time;
+}
+
+uint64_t sim_next(const struct sim *sim)
+{
+	return sim->heap_size == 0 ? UINT64_MAX : sim->heap[0].time;
 }

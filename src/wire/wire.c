@@ -99,8 +99,10 @@ bool wire_get_hello(const struct wire_frame *frame, struct wire_hello *hello)
 		return false;
 	if (frame->cluster_id == 0)
 		return reader_left(&r) == 0;
+	if (wire_is_no_config(r.at, reader_left(&r)))
+		return true;
 	return wire_get_config(r.at, reader_left(&r), &hello->config) &&
-	       wire_cluster_id(&hello->config) == frame->cluster_id;
+	       (hello->config.index > 0 || wire_cluster_id(&hello->config) == frame->cluster_id);
 }
 
 void wire_put_plain(struct buf *out, enum wire_type type, uint64_t cluster_id, const void *body, size_t size)

@@ -13,7 +13,8 @@
  *	24		body
  *
  * HELLO and WELCOME: to, from, incarnation, boot (8 each); size of the client address (2), the address; then, if the
- *	cluster id is not 0, the first configuration as wire_put_config writes it.
+ *	cluster id is not 0, the last configuration in the sender's log as wire_put_config writes it; without members if it
+ *	has none.
  * REFUSE: a sentence.   PING: nothing.
  * RAFT: kind (1), granted (1), rejected (1), transfer (1), zeros (4), then from, to, term, round, sent_ns, prev_index,
  *	prev_term, last_index, last_term, commit, match_index, verified_index, conflict_index, conflict_term (8 each);
@@ -72,7 +73,7 @@ struct wire_frame {
 
 enum wire_next { WIRE_MORE, WIRE_FRAME, WIRE_HOSTILE };
 
-/* Looks for a whole frame at the start of `bytes`; on WIRE_FRAME, *used is its size. A body over body_max is hostile. */
+/* Looks for a whole frame at the start of `bytes`; on WIRE_FRAME, *used is its size. More than body_max is hostile. */
 enum wire_next wire_next(const uint8_t *bytes, size_t size, size_t body_max, struct wire_frame *frame, size_t *used);
 
 struct wire_hello {
@@ -81,7 +82,7 @@ struct wire_hello {
 	uint64_t incarnation;
 	uint64_t boot;
 	char client_address[WIRE_ADDRESS_BYTES + 1];
-	struct ikada_config config; /* With a cluster id only. */
+	struct ikada_config config; /* With a cluster id only. Index 0: the first one, which the cluster id is made of. */
 };
 
 /*
@@ -98,6 +99,12 @@ struct wire_members {
 };
 void wire_put_members(struct buf *out, const struct wire_members *members);
 bool wire_get_members(const uint8_t *bytes, size_t size, struct wire_members *members);
+/*
+ * What is known where a log begins: the cluster id (8) and the configuration with its addresses; or none, where a log
+ * has not been told of any yet.
+ */
+void wire_put_base(struct buf *out, uint64_t cluster_id, const struct wire_members *members);
+bool wire_get_base(const uint8_t *bytes, size_t size, uint64_t *cluster_id, struct wire_members *members);
 /* What identifies a cluster: a hash of its first configuration, never 0. */
 uint64_t wire_cluster_id(const struct ikada_config *config);
 

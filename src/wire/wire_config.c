@@ -50,6 +50,15 @@ bool wire_get_config(const uint8_t *bytes, size_t size, struct ikada_config *con
 	return read_config(&r, config) && reader_left(&r) == 0;
 }
 
+bool wire_is_no_config(const uint8_t *bytes, size_t size)
+{
+	struct reader r = reader_over(bytes, size);
+	uint64_t head = read_u64(&r);
+	uint64_t index = read_u64(&r);
+	uint64_t max_id = read_u64(&r);
+	return !r.failed && reader_left(&r) == 0 && head == CONFIG_VERSION && index == 0 && max_id == 0;
+}
+
 void wire_add_text(struct buf *out, const char *text)
 {
 	size_t length = strlen(text);
@@ -91,6 +100,23 @@ bool wire_get_members(const uint8_t *bytes, size_t size, struct wire_members *me
 		if (!wire_read_text(&r, members->addresses[i]))
 			return false;
 	return reader_left(&r) == 0;
+}
+
+void wire_put_base(struct buf *out, uint64_t cluster_id, const struct wire_members *members)
+{
+	wire_add_u64(out, cluster_id);
+	if (members->config.count > 0)
+		wire_put_members(out, members);
+}
+
+bool wire_get_base(const uint8_t *bytes, size_t size, uint64_t *cluster_id, struct wire_members *members)
+{
+	struct reader r = reader_over(bytes, size);
+	memset(members, 0, sizeof *members);
+	*cluster_id = read_u64(&r);
+	if (r.failed || *cluster_id == 0)
+		return false;
+	return reader_left(&r) == 0 || wire_get_members(r.at, reader_left(&r), members);
 }
 
 uint64_t wire_cluster_id(const struct ikada_config *config)

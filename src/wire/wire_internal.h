@@ -14,5 +14,7 @@ void wire_add_u64(struct buf *out, uint64_t v);
 /* Printable text without spaces, of at most WIRE_ADDRESS_BYTES: its size (2), then the text. */
 void wire_add_text(struct buf *out, const char *text);
 bool wire_read_text(struct reader *r, char text[WIRE_ADDRESS_BYTES + 1]);
+/* What wire_put_config writes of a configuration without members. */
+bool wire_is_no_config(const uint8_t *bytes, size_t size);
 
 #endif

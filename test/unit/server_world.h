@@ -103,6 +103,22 @@ static void ask(struct ikada_request *request, const uint8_t *bytes, size_t size
 	world->asked_total++;
 }
 
+bool ikada_node_change(struct ikada_node *node, enum ikada_member_action action, uint64_t id, const char *address,
+		       char *error, size_t error_size)
+{
+	(void)node;
+	snprintf(error, error_size, "action %d, node %ju, address %s", (int)action, (uintmax_t)id,
+		 address == NULL ? "none" : address);
+	return id < 100;
+}
+
+bool ikada_node_transfer(struct ikada_node *node, uint64_t to, uint64_t deadline_ns, char *error, size_t error_size)
+{
+	(void)node;
+	snprintf(error, error_size, "to node %ju within %ju", (uintmax_t)to, (uintmax_t)deadline_ns);
+	return to < 100;
+}
+
 void ikada_node_propose(struct ikada_node *node, struct ikada_request *request, const uint8_t *bytes, size_t size,
 			uint32_t tag)
 {

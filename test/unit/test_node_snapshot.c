@@ -338,7 +338,8 @@ static void test_damaged_on_its_way(void **state)
 	damage(l, files.paths[files.count - 1]);
 	run(w, 10 * S);
 	start(behind);
-	run(w, 2 * S);
+	for (int i = 0; i < 40 && lines_with(w, "the received snapshot") == 0; i++)
+		run(w, 50 * MS);
 	assert_true(lines_with(w, "the received snapshot") >= 1);
 	assert_int_equal(w->steps[NODE_RECEIVE_INSTALLED], 0);
 	write_many(l, 10);

@@ -110,6 +110,13 @@ static uint64_t random_walk(uint64_t seed, uint64_t base, uint64_t base_term, ui
 			uint64_t first = plain.last + 1 - gone;
 			raft_log_cut(&block.log, first);
 			plain.last = first - 1;
+		} else if (draw < 74) {
+			/* The front goes; half of ENTRIES is enough room for the walk that is left. */
+			uint64_t index = rng_between(&rng, plain.base, plain.base + 20);
+			if (index == plain.base || index > plain.last || index > ENTRIES / 2)
+				continue;
+			raft_log_compact(&block.log, index);
+			plain.base = index;
 		} else if (draw < 95 && (pending_max < LOG_TAGS || rng_below(&rng, 50) == 0)) {
 			plain.durable_ticket = rng_between(&rng, plain.durable_ticket, ticket);
 			raft_log_durable(&block.log, plain.durable_ticket);

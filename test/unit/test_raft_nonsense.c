@@ -25,16 +25,32 @@ static uint64_t any(struct rng *rng, uint64_t near)
 	}
 }
 
+/* Of members 1 to 6. A driver hands on only what can be a configuration; otherwise it may be any. */
+static struct ikada_config any_config(struct rng *rng, uint64_t index)
+{
+	for (;;) {
+		struct ikada_config config = {.index = index, .max_id = 6};
+		for (uint64_t id = 1; id <= 6; id++)
+			if (rng_below(rng, 4) > 0 || id == 1)
+				config.members[config.count++] = (struct ikada_member){
+					id, cores_incarnation(id) + (rng_below(rng, 9) == 0),
+					(enum ikada_standing)(rng_below(rng, 2) * rng_below(rng, 6))};
+		if (ikada_config_valid(&config))
+			return config;
+	}
+}
+
 static void babble(struct rng *rng, const struct core *core, struct ikada_message *m, struct ikada_run *runs,
-		   struct ikada_event *event)
+		   struct ikada_config *configs, struct ikada_event *event)
 {
 	const struct ikada_raft_status *status = &core->status;
-	uint64_t others = core->raft->config.count - 1;
 	*m = (struct ikada_message){
-		.kind = (enum ikada_message_kind)rng_below(rng, 8),
+		.kind = (enum ikada_message_kind)rng_below(rng, 10),
+		.transfer = rng_below(rng, 20) == 0,
 		.granted = rng_below(rng, 2) == 0,
 		.rejected = rng_below(rng, 2) == 0,
-		.from = rng_below(rng, 20) == 0 ? rng_below(rng, 7) : 2 + rng_below(rng, others),
+		.from = rng_below(rng, 20) == 0 ? rng_below(rng, 7)
+						: 2 + rng_below(rng, core->raft->settings.seed % 2 == 0 ? 1 : 3),
 		.to = rng_below(rng, 20) == 0 ? any(rng, 1) : 1,
 		.to_incarnation = cores_incarnation(1),
 		.round = any(rng, core->raft->round),
@@ -56,7 +72,7 @@ static void babble(struct rng *rng, const struct core *core, struct ikada_messag
 		rng_below(rng, 2) == 0 ? ikada_raft_term_at(core->raft, m->prev_index) : any(rng, status->last_term);
 	m->last_index = any(rng, status->last_index);
 	m->from_incarnation = cores_incarnation(m->from);
-	*event = (struct ikada_event){.kind = IKADA_RECEIVE, .message = m, .runs = runs};
+	*event = (struct ikada_event){.kind = IKADA_RECEIVE, .message = m, .runs = runs, .configs = configs};
 	event->run_count = (uint32_t)rng_below(rng, 4);
 	for (uint32_t i = 0; i < event->run_count; i++) {
 		runs[i].first = rng_below(rng, 8) == 0 ? any(rng, m->prev_index) : m->prev_index + 1 + 2 * i;
@@ -65,6 +81,32 @@ static void babble(struct rng *rng, const struct core *core, struct ikada_messag
 	}
 	if (m->kind == IKADA_APPEND && rng_below(rng, 8) > 0)
 		m->last_index = event->run_count == 0 ? m->prev_index : m->prev_index + 2 * event->run_count;
+	for (uint64_t index = m->prev_index + 1; event->config_count < 2 && index <= m->prev_index + 8; index++)
+		if (rng_below(rng, 20) == 0 && index <= m->last_index && m->kind == IKADA_APPEND)
+			configs[event->config_count++] = any_config(rng, index);
+}
+
+/* What the driver may want at any time. */
+static void wish(struct rng *rng, const struct core *core, struct ikada_config *config, struct ikada_event *event)
+{
+	const struct ikada_raft_status *status = &core->status;
+	static const enum ikada_event_kind kinds[] = {IKADA_SENT,    IKADA_PEER_LOST, IKADA_SNAPSHOT_ENDED,
+						      IKADA_COMPACT, IKADA_INSTALL,   IKADA_CHANGE,
+						      IKADA_CHANGE,  IKADA_TRANSFER,  IKADA_HALT};
+	event->kind = kinds[rng_below(rng, sizeof kinds / sizeof *kinds)];
+	event->peer = rng_below(rng, 7);
+	event->peer_incarnation = cores_incarnation(event->peer);
+	event->last_index = any(rng, status->last_index);
+	event->last_term = any(rng, status->last_term);
+	event->bytes = 1;
+	event->config = config;
+	event->deadline_ns = event->kind == IKADA_TRANSFER ? core->raft->raw_ns + rng_below(rng, 100) : 0;
+	event->on = rng_below(rng, 10) == 0;
+	if (event->kind == IKADA_COMPACT)
+		event->last_index = rng_below(rng, status->commit + 1);
+	*config = any_config(rng, event->kind == IKADA_INSTALL ? rng_below(rng, event->last_index + 1) : 0);
+	for (uint32_t i = 0; event->kind == IKADA_CHANGE && i < config->count; i++)
+		config->members[i].standing %= 2;
 }
 
 /* Members that say anything: nothing breaks, and no step breaks a rule. */
@@ -73,7 +115,10 @@ static void nonsense(void **state)
 	(void)state;
 	uint64_t roles[4] = {0};
 	uint64_t commits = 0;
-	for (uint64_t seed = 1; seed <= 100; seed++) {
+	uint64_t configs_seen = 0;
+	uint64_t installs = 0;
+	uint64_t changes = 0;
+	for (uint64_t seed = 1; seed <= 200; seed++) {
 		struct rng rng = rng_seed(seed);
 		struct cores *cores = malloc(sizeof *cores);
 		cores_init(cores, seed % 3 == 0 ? 2 : 4, seed);
@@ -89,23 +134,20 @@ static void nonsense(void **state)
 		for (uint32_t i = 0; i < 2000; i++) {
 			struct ikada_message m;
 			struct ikada_run runs[4];
+			struct ikada_config configs[2];
 			struct ikada_event event = {.kind = IKADA_TICK};
 			uint64_t draw = rng_below(&rng, 100);
 			if (draw < 80) {
-				babble(&rng, core, &m, runs, &event);
+				babble(&rng, core, &m, runs, configs, &event);
 			} else if (draw < 84) {
 				event = (struct ikada_event){.kind = IKADA_DURABLE, .ticket = durable};
 				event.ticket = durable = rng_between(&rng, durable, ticket);
-			} else if (draw < 92) {
-				event.kind = draw < 88 ? IKADA_PROPOSE : IKADA_READ;
+			} else if (draw < 89) {
+				event.kind = draw < 86 ? IKADA_PROPOSE : IKADA_READ;
 				event.count = 1;
 				event.first_id = event.kind == IKADA_READ ? reads++ : i;
-			} else if (draw < 94) {
-				event.kind = draw == 92 ? IKADA_SENT : IKADA_PEER_LOST;
-				event.peer = 2;
-				event.peer_incarnation = cores_incarnation(2);
-				event.last_index = any(&rng, core->status.last_index);
-				event.bytes = 1;
+			} else if (draw < 95) {
+				wish(&rng, core, configs, &event);
 			} else {
 				cores->raw_ns += rng_below(&rng, core->status.role >= IKADA_CANDIDATE ? 40 : 300);
 			}
@@ -118,6 +160,9 @@ static void nonsense(void **state)
 			ikada_raft_status(core->raft, &core->status);
 			ticket += effects->ticket != 0;
 			roles[effects->role]++;
+			configs_seen += effects->config_changed;
+			installs += effects->installed;
+			changes += effects->append == IKADA_APPEND_CONFIG;
 			ikada_raft_deadline(core->raft);
 		}
 		commits += core->status.commit;
@@ -127,7 +172,13 @@ static void nonsense(void **state)
 	/* It was not all ignored. */
 	for (uint32_t role = 0; role < 4; role++)
 		assert_true(roles[role] > 300);
+	print_message("note: nonsense for %" PRIu64 " steps as leader, %" PRIu64 " as candidate; %" PRIu64
+		      " configurations, %" PRIu64 " made, %" PRIu64 " installs\n",
+		      roles[3], roles[2], configs_seen, changes, installs);
 	assert_true(commits > 100);
+	assert_true(configs_seen > 100);
+	assert_true(installs > 100);
+	assert_true(changes > 20);
 }
 
 int main(void)

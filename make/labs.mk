@@ -1,0 +1,21 @@
+# Labs, and what takes long: see docs/testing.md.
+LAB_RUNS ?= 20
+.PHONY: labs labs-20000 sim-million exhaust elections real-time worth
+labs: $(B)/ikada
+	$(B)/ikada sim --lab all --runs $(LAB_RUNS) --jobs 2
+
+# These go on where they were interrupted.
+labs-20000 sim-million: $(B)/ikada
+	IKADA=$(abspath $(B)/ikada) test/labs/proof $@
+
+exhaust: $(B)/ikada
+	$(B)/ikada sim --exhaust
+
+elections: $(B)/ikada
+	$(B)/ikada sim --elections --jobs 2 --svg docs/elections.svg
+
+real-time: $(B)/ikada
+	$(B)/ikada sim --real-time --clusters 400
+
+worth:
+	test/mutants/worth

@@ -1,0 +1,191 @@
+/*
+ * `ikada member`: who the members are, and changes of them. A change goes on by itself once the leader has taken it; this
+ * only shows how far it is, and may be interrupted.
+ */
+#include "cli/ask.h"
+#include "cli/cli.h"
+#include "cli/flags.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct action {
+	const char *name;
+	const char *target; /* What is expected behind it; NULL nothing. */
+	const char *standing; /* What the member is when it is done; NULL: no member any more. */
+};
+
+static const struct action actions[] = {
+	{"list", NULL, NULL},	    {"add", "ID=HOST:PORT", "voter"}, {"remove", "ID", NULL},
+	{"replace", "ID", "voter"}, {"promote", "ID", "voter"},
+};
+
+static const char about[] =
+	"list | add ID=HOST:PORT | remove ID | replace ID | promote ID\n"
+	"The members of a cluster. Who is to be added, or to take the place of a wiped disk, must be running:\n"
+	"start it with --cluster and the list of the members, itself among them; it waits until it is added.\n"
+	"A removed id is not used again.";
+
+static const char *text_of(const redisReply *member, size_t at)
+{
+	return member->type == REDIS_REPLY_ARRAY && at < member->elements && member->element[at]->str != NULL
+		       ? member->element[at]->str
+		       : "";
+}
+
+static int list(struct ask *ask)
+{
+	redisReply *reply = ask_once(ask, "RAFT.MEMBER LIST");
+	if (reply == NULL || reply->type != REDIS_REPLY_ARRAY) {
+		fprintf(stderr, "ikada member: %s\n", reply != NULL && reply->str != NULL ? reply->str : ask->error);
+		freeReplyObject(reply);
+		return 1;
+	}
+	for (size_t i = 0; i < reply->elements; i++) {
+		const redisReply *m = reply->element[i];
+		printf("node %s  %-8s  peers %s  clients %s  incarnation %s\n", text_of(m, 0), text_of(m, 2), text_of(m, 3),
+		       *text_of(m, 4) == '\0' ? "?" : text_of(m, 4), text_of(m, 1));
+	}
+	freeReplyObject(reply);
+	return 0;
+}
+
+/* ---- Progress ---- */
+
+struct progress {
+	char standing[16]; /* "" when it is no member; "changing" while there are two of it. */
+	bool committed;
+	uint64_t match, last;
+};
+
+static void find_match(const char *info, const char *id, struct progress *progress)
+{
+	char name[64];
+	snprintf(name, sizeof name, "raft_node_%s:", id);
+	const char *line = strstr(info, name);
+	const char *match = line == NULL ? NULL : strstr(line, ",match=");
+	const char *end = line == NULL ? NULL : strchr(line, '\n');
+	if (match != NULL && (end == NULL || match < end))
+		progress->match = strtoull(match + 7, NULL, 10);
+}
+
+static bool look(struct ask *ask, const char *id, struct progress *progress)
+{
+	memset(progress, 0, sizeof *progress);
+	redisReply *members = ask_once(ask, "RAFT.MEMBER LIST");
+	redisReply *info = ask_once(ask, "INFO raft");
+	bool known = members != NULL && members->type == REDIS_REPLY_ARRAY && info != NULL && info->str != NULL;
+	for (size_t i = 0; known && i < members->elements; i++) {
+		const char *standing = text_of(members->element[i], 2);
+		if (strcmp(text_of(members->element[i], 0), id) != 0)
+			continue;
+		snprintf(progress->standing, sizeof progress->standing, "%.15s",
+			 progress->standing[0] == '\0' ? standing : "changing");
+	}
+	if (known) {
+		uint64_t committed = 0;
+		ask_number(info->str, "raft_config_committed", &committed);
+		ask_number(info->str, "raft_last_index", &progress->last);
+		progress->committed = committed == 1;
+		find_match(info->str, id, progress);
+	}
+	freeReplyObject(members);
+	freeReplyObject(info);
+	return known;
+}
+
+static int watch(struct ask *ask, const char *id, const char *standing)
+{
+	char said[160] = "";
+	struct progress progress = {.standing = ""};
+	while (ask_in_time(ask)) {
+		char now[160];
+		if (!look(ask, id, &progress)) {
+			ask_pause();
+			continue;
+		}
+		if (progress.committed && strcmp(progress.standing, standing) == 0) {
+			printf("node %s is %s\n", id, *standing == '\0' ? "no member any more" : standing);
+			return 0;
+		}
+		snprintf(now, sizeof now, "node %s: %s, has %ju of %ju entries", id,
+			 progress.standing[0] == '\0' ? "not a member" : progress.standing, (uintmax_t)progress.match,
+			 (uintmax_t)progress.last);
+		if (strcmp(now, said) != 0)
+			printf("%s\n", now);
+		fflush(stdout);
+		memcpy(said, now, sizeof said);
+		ask_pause();
+	}
+	fprintf(stderr, "ikada member: this takes longer than --wait-s; it goes on by itself (node %s: %s)\n", id,
+		progress.standing[0] == '\0' ? "not a member" : progress.standing);
+	return 1;
+}
+
+/* ---- The line ---- */
+
+/* The request, and the id in it. */
+static bool compose(const struct action *action, const char *target, bool learner, char id[24], char *command, size_t room)
+{
+	size_t digits = strspn(target, "0123456789");
+	bool adds = strcmp(action->name, "add") == 0;
+	if (digits == 0 || digits > 19 || strpbrk(target, " %\r\n") != NULL || (adds && target[digits] != '=') ||
+	    (!adds && target[digits] != '\0'))
+		return false;
+	snprintf(id, 24, "%.*s", (int)digits, target);
+	snprintf(command, room, "RAFT.MEMBER %s %s%s%.260s%s", action->name, id, adds ? " " : "",
+		 adds ? target + digits + 1 : "", learner ? " LEARNER" : "");
+	return true;
+}
+
+static const struct action *find_action(const char *name)
+{
+	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	return NULL;
+}
+
+int cli_member(int argc, char **argv)
+{
+	const char *host = "127.0.0.1";
+	uint64_t port = 7001, wait_s = 60;
+	bool learner = false, no_wait = false;
+	const struct flag flags[] = {
+		{.name = "host", .value = "HOST", .help = "of any node of the cluster", .text = &host},
+		{.name = "port", .value = "PORT", .help = "where that node listens for clients", .number = &port, .min = 1,
+		 .max = 65535},
+		{.name = "learner", .help = "with add: it is never to vote, unless promoted", .on = &learner},
+		{.name = "no-wait", .help = "do not wait until it is done", .on = &no_wait},
+		{.name = "wait-s", .value = "S", .help = "wait so long at most", .number = &wait_s, .min = 1, .max = 86400},
+	};
+	const struct action *action = argc < 2 ? NULL : find_action(argv[1]);
+	int skip = action == NULL ? 0 : action->target == NULL ? 1 : 2;
+	if (argc < 2 || (action == NULL && strncmp(argv[1], "-", 1) != 0) || skip >= argc + (skip == 1)) {
+		fprintf(stderr, "ikada member: expected list, add ID=HOST:PORT, remove ID, replace ID or promote ID "
+				"(see ikada member --help)\n");
+		return FLAGS_WRONG;
+	}
+	const char *target = skip == 2 ? argv[2] : "";
+	argv[skip] = argv[0];
+	int status = flags_parse(about, flags, sizeof flags / sizeof *flags, argc - skip, argv + skip);
+	if (status != FLAGS_OK)
+		return status;
+	struct ask ask;
+	char id[24], command[ASK_ERROR_BYTES];
+	ask_begin(&ask, host, port, wait_s);
+	if (action == NULL || action->target == NULL)
+		return list(&ask);
+	if (!compose(action, target, learner && strcmp(action->name, "add") == 0, id, command, sizeof command)) {
+		fprintf(stderr, "ikada member: %s expects %s, found '%s'\n", action->name, action->target, target);
+		return FLAGS_WRONG;
+	}
+	if (!ask_leader(&ask, command)) {
+		fprintf(stderr, "ikada member: %s\n", ask.error);
+		return 1;
+	}
+	if (no_wait)
+		return 0;
+	return watch(&ask, id, action->standing == NULL ? "" : learner ? "learner" : action->standing);
+}

@@ -1,0 +1,319 @@
+/* Changes of members: see churn.h. What is known of a host is only what a leader has committed. */
+#include "sim/churn.h"
+
+#include "base/check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_MS ((uint64_t)1000000)
+#define NS_PER_S ((uint64_t)1000000000)
+
+enum { VOTERS_MIN = 3, MEMBERS_MAX = 7 };
+
+enum state {
+	FRESH,	/* Was never one. */
+	COMING, /* Runs, and waits to be added, */
+	WIPED,	/* ... or to take the place of what it was. */
+	MEMBER,
+	GONE,
+};
+
+struct churn {
+	struct cluster *cluster;
+	struct sim *sim;
+	struct mem *mem;
+	struct rng rng;
+	enum state states[RULES_NODES_MAX];
+	uint64_t incarnations[RULES_NODES_MAX]; /* Of a member, as was committed. */
+	bool learner;				/* Who is coming is to be one. */
+	bool over;
+	struct churn_counters counters;
+	/* The request under way. */
+	enum ikada_member_action action;
+	uint64_t id;
+	char address[64];
+	bool transfer;
+	bool taken;
+	struct ikada_node_status status;
+};
+
+static bool chance(struct churn *churn, uint32_t percent)
+{
+	return rng_below(&churn->rng, 100) < percent;
+}
+
+/* ---- Asking, in the leader's process ---- */
+
+static void look(void *context)
+{
+	struct churn *churn = context;
+	struct member *leader = cluster_leader(churn->cluster);
+	ikada_node_status(server_node(leader->server), &churn->status);
+}
+
+static void ask_inside(void *context)
+{
+	struct churn *churn = context;
+	char said[256] = "";
+	struct ikada_node *node = server_node(cluster_leader(churn->cluster)->server);
+	if (churn->transfer)
+		churn->taken = ikada_node_transfer(node, churn->id, NS_PER_S, said, sizeof said);
+	else
+		churn->taken = ikada_node_change(node, churn->action, churn->id,
+						 churn->address[0] == '\0' ? NULL : churn->address, said, sizeof said);
+	if (!churn->taken)
+		cluster_say(churn->cluster, "refused: %s", said);
+}
+
+static bool settled(const struct churn *churn)
+{
+	const struct ikada_config *config = &churn->status.raft.config;
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].standing > IKADA_LEARNER)
+			return false;
+	return config->index <= churn->status.raft.commit;
+}
+
+static void ask(struct churn *churn, enum ikada_member_action action, uint32_t number, uint64_t *counter)
+{
+	static const char *const names[] = {"add", "add learner", "remove", "replace", "promote"};
+	struct member *member = &churn->cluster->members[number];
+	bool overlaps = !settled(churn);
+	churn->action = action;
+	churn->transfer = false;
+	churn->id = number + 1;
+	churn->address[0] = '\0';
+	if (action == IKADA_MEMBER_ADD || action == IKADA_MEMBER_ADD_LEARNER)
+		snprintf(churn->address, sizeof churn->address, "%s", member->peer_address);
+	churn->taken = false;
+	churn->counters.asked++;
+	cluster_say(churn->cluster, "%s node %" PRIu32, names[action], number + 1);
+	sim_host_run(cluster_leader(churn->cluster)->host, ask_inside, churn);
+	if (!churn->taken) {
+		churn->counters.refused++;
+		return;
+	}
+	++*counter;
+	churn->counters.overlapping += overlaps;
+}
+
+static void transfer(struct churn *churn, uint32_t number)
+{
+	churn->transfer = true;
+	churn->id = number + 1;
+	churn->counters.asked++;
+	cluster_say(churn->cluster, "transfer to node %" PRIu32, number + 1);
+	sim_host_run(cluster_leader(churn->cluster)->host, ask_inside, churn);
+	churn->counters.transfers += churn->taken;
+	churn->counters.refused += !churn->taken;
+}
+
+/* ---- Hosts ---- */
+
+/* Those that run, for who starts now. */
+static void put_list(struct churn *churn, uint32_t number)
+{
+	struct cluster *c = churn->cluster;
+	struct member *member = &c->members[number];
+	size_t used = 0;
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->members[i].active)
+			used += (size_t)snprintf(member->list + used, sizeof member->list - used, "%s%" PRIu32 "=%s",
+						 used == 0 ? "" : ",", i + 1, c->members[i].peer_address);
+}
+
+static void bring(struct churn *churn, uint32_t number)
+{
+	struct member *member = &churn->cluster->members[number];
+	member->active = true;
+	put_list(churn, number);
+	churn->states[number] = COMING;
+	churn->learner = chance(churn, 30);
+	cluster_start(member);
+}
+
+static void wipe(struct churn *churn, uint32_t number)
+{
+	struct member *member = &churn->cluster->members[number];
+	cluster_crash(member, SIM_POWER);
+	cluster_wipe(member);
+	put_list(churn, number);
+	churn->states[number] = WIPED;
+	churn->counters.wipes++;
+	if (!chance(churn, 20))
+		cluster_start(member); /* Else when its crash would end. */
+}
+
+static const struct ikada_member *member_of(const struct churn *churn, uint32_t number)
+{
+	const struct ikada_config *config = &churn->status.raft.config;
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].id == number + 1)
+			return &config->members[i];
+	return NULL;
+}
+
+/* What the leader has committed, when no change is under way. */
+static void learn(struct churn *churn)
+{
+	struct cluster *c = churn->cluster;
+	for (uint32_t i = 0; i < c->count; i++) {
+		const struct ikada_member *is = member_of(churn, i);
+		if (is == NULL && churn->states[i] == MEMBER) {
+			churn->states[i] = GONE;
+			churn->counters.left++;
+			c->members[i].active = false;
+			if (c->members[i].excuses == 0 && chance(churn, 50))
+				cluster_stop(&c->members[i]);
+			else if (sim_host_running(c->members[i].host))
+				cluster_crash(&c->members[i], SIM_KILL);
+		} else if (is != NULL && (churn->states[i] == COMING ||
+					  (churn->states[i] == WIPED && is->incarnation != churn->incarnations[i]))) {
+			churn->states[i] = MEMBER;
+			churn->counters.came++;
+		}
+		if (is != NULL && churn->states[i] == MEMBER)
+			churn->incarnations[i] = is->incarnation;
+	}
+}
+
+static uint32_t with_state(struct churn *churn, enum state state)
+{
+	uint32_t from = (uint32_t)rng_below(&churn->rng, churn->cluster->count);
+	for (uint32_t i = 0; i < churn->cluster->count; i++) {
+		uint32_t at = (from + i) % churn->cluster->count;
+		if (churn->states[at] == state)
+			return at;
+	}
+	return UINT32_MAX;
+}
+
+static uint32_t voters(const struct churn *churn)
+{
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < churn->status.raft.config.count; i++)
+		count += churn->status.raft.config.members[i].standing == IKADA_VOTER;
+	return count;
+}
+
+static bool can_begin(const struct churn *churn)
+{
+	for (uint32_t i = 0; i < churn->cluster->count; i++)
+		if (churn->states[i] == COMING || churn->states[i] == WIPED)
+			return false;
+	return !churn->over && settled(churn);
+}
+
+/* What was begun. */
+static void go_on(struct churn *churn)
+{
+	uint32_t coming = with_state(churn, COMING);
+	uint32_t wiped = with_state(churn, WIPED);
+	if (wiped != UINT32_MAX)
+		ask(churn, IKADA_MEMBER_REPLACE, wiped, &churn->counters.replacements);
+	else if (coming != UINT32_MAX && churn->learner)
+		ask(churn, IKADA_MEMBER_ADD_LEARNER, coming, &churn->counters.learners);
+	else if (coming != UINT32_MAX)
+		ask(churn, IKADA_MEMBER_ADD, coming, &churn->counters.adds);
+}
+
+static void begin(struct churn *churn)
+{
+	uint32_t number = with_state(churn, MEMBER);
+	uint32_t fresh = 0; /* Ids ascend. */
+	while (fresh < churn->cluster->count && churn->states[fresh] != FRESH)
+		fresh++;
+	const struct ikada_member *member = number == UINT32_MAX ? NULL : member_of(churn, number);
+	bool votes = member != NULL && member->standing == IKADA_VOTER;
+	uint32_t count = churn->status.raft.config.count;
+	switch (rng_below(&churn->rng, 8)) {
+	case 0:
+	case 1:
+		if (fresh < churn->cluster->count && count < MEMBERS_MAX)
+			bring(churn, fresh);
+		return;
+	case 2:
+	case 3:
+	case 4:
+		if (member != NULL && (!votes || voters(churn) >= VOTERS_MIN) &&
+		    churn->cluster->members[number].excuses == 0)
+			wipe(churn, number);
+		return;
+	case 5:
+		if (member != NULL && (!votes || voters(churn) > VOTERS_MIN))
+			ask(churn, IKADA_MEMBER_REMOVE, number, &churn->counters.removals);
+		return;
+	case 6:
+		if (member != NULL && !votes)
+			ask(churn, IKADA_MEMBER_PROMOTE, number, &churn->counters.promotions);
+		return;
+	default:
+		if (member != NULL)
+			transfer(churn, number);
+		return;
+	}
+}
+
+static void due(void *context)
+{
+	struct churn *churn = context;
+	struct member *leader = cluster_leader(churn->cluster);
+	sim_schedule(churn->sim, sim_now(churn->sim) + rng_between(&churn->rng, 20 * NS_PER_MS, 800 * NS_PER_MS), due,
+		     churn);
+	if (leader == NULL || leader->server == NULL)
+		return;
+	sim_host_run(leader->host, look, churn);
+	if (settled(churn))
+		learn(churn);
+	leader = cluster_leader(churn->cluster);
+	if (leader == NULL || leader->server == NULL)
+		return;
+	if (can_begin(churn))
+		begin(churn);
+	else if (settled(churn) || chance(churn, 10))
+		go_on(churn);
+}
+
+/* ---- For the owner ---- */
+
+struct churn *churn_create(struct cluster *cluster, uint64_t seed)
+{
+	struct churn *churn = mem_zero(cluster->mem, sizeof *churn);
+	churn->cluster = cluster;
+	churn->sim = cluster->sim;
+	churn->mem = cluster->mem;
+	churn->rng = rng_seed(seed);
+	for (uint32_t i = 0; i < cluster->count; i++)
+		churn->states[i] = cluster->members[i].active ? MEMBER : FRESH;
+	return churn;
+}
+
+void churn_destroy(struct churn *churn)
+{
+	mem_free(churn->mem, churn);
+}
+
+void churn_start(struct churn *churn)
+{
+	sim_schedule(churn->sim, sim_now(churn->sim) + NS_PER_S, due, churn);
+}
+
+void churn_end(struct churn *churn)
+{
+	churn->over = true;
+}
+
+const struct churn_counters *churn_counters(const struct churn *churn)
+{
+	return &churn->counters;
+}
+
+void churn_judge(const struct churn *churn, char *failure, size_t size)
+{
+	for (uint32_t i = 0; i < churn->cluster->count; i++)
+		if (churn->states[i] == COMING || churn->states[i] == WIPED)
+			snprintf(failure, size, "progress: node %" PRIu32 " %s at the end", i + 1,
+				 churn->states[i] == COMING ? "was not added" : "was not replaced");
+}
