@@ -142,6 +142,23 @@ IKADA_API bool ikada_node_change(struct ikada_node *node, enum ikada_member_acti
 IKADA_API bool ikada_node_transfer(struct ikada_node *node, uint64_t to, uint64_t deadline_ns, char *error,
 				   size_t error_size);
 
+/* What a log tells of a cluster, and what it would be, or is now, after ikada_node_recover. */
+struct ikada_recovery {
+	uint64_t cluster_id, new_cluster_id;
+	uint64_t last_index, last_term;
+	uint64_t commit; /* An index known to be committed. */
+	struct ikada_config config;
+};
+/*
+ * When the majority of a cluster is lost for ever: of the data directory of one survivor, which must not be running, makes
+ * a cluster of which it is the only member, under a new cluster id, with all the entries of its log, committed or not.
+ * What others had acknowledged and this log does not have is lost. Reads only, unless `done` is given, which is called from
+ * the loop of `env` when it is durable; then close the node. NULL with a line in `error` when it cannot be.
+ */
+IKADA_API struct ikada_node *ikada_node_recover(struct env *env, const struct ikada_node_settings *settings,
+						struct ikada_recovery *found, void (*done)(void *context),
+						void *context, char *error, size_t error_size);
+
 struct ikada_node_status {
 	struct ikada_raft_status raft; /* All zero before the first configuration is known. */
 	uint64_t applied_index;

@@ -12,7 +12,7 @@
 
 struct action {
 	const char *name;
-	const char *target; /* What is expected behind it; NULL nothing. */
+	const char *target;   /* What is expected behind it; NULL nothing. */
 	const char *standing; /* What the member is when it is done; NULL: no member any more. */
 };
 
@@ -44,8 +44,8 @@ static int list(struct ask *ask)
 	}
 	for (size_t i = 0; i < reply->elements; i++) {
 		const redisReply *m = reply->element[i];
-		printf("node %s  %-8s  peers %s  clients %s  incarnation %s\n", text_of(m, 0), text_of(m, 2), text_of(m, 3),
-		       *text_of(m, 4) == '\0' ? "?" : text_of(m, 4), text_of(m, 1));
+		printf("node %s  %-8s  peers %s  clients %s  incarnation %s\n", text_of(m, 0), text_of(m, 2),
+		       text_of(m, 3), *text_of(m, 4) == '\0' ? "?" : text_of(m, 4), text_of(m, 1));
 	}
 	freeReplyObject(reply);
 	return 0;
@@ -126,7 +126,8 @@ static int watch(struct ask *ask, const char *id, const char *standing)
 /* ---- The line ---- */
 
 /* The request, and the id in it. */
-static bool compose(const struct action *action, const char *target, bool learner, char id[24], char *command, size_t room)
+static bool compose(const struct action *action, const char *target, bool learner, char id[24], char *command,
+		    size_t room)
 {
 	size_t digits = strspn(target, "0123456789");
 	bool adds = strcmp(action->name, "add") == 0;
@@ -154,11 +155,20 @@ int cli_member(int argc, char **argv)
 	bool learner = false, no_wait = false;
 	const struct flag flags[] = {
 		{.name = "host", .value = "HOST", .help = "of any node of the cluster", .text = &host},
-		{.name = "port", .value = "PORT", .help = "where that node listens for clients", .number = &port, .min = 1,
+		{.name = "port",
+		 .value = "PORT",
+		 .help = "where that node listens for clients",
+		 .number = &port,
+		 .min = 1,
 		 .max = 65535},
 		{.name = "learner", .help = "with add: it is never to vote, unless promoted", .on = &learner},
 		{.name = "no-wait", .help = "do not wait until it is done", .on = &no_wait},
-		{.name = "wait-s", .value = "S", .help = "wait so long at most", .number = &wait_s, .min = 1, .max = 86400},
+		{.name = "wait-s",
+		 .value = "S",
+		 .help = "wait so long at most",
+		 .number = &wait_s,
+		 .min = 1,
+		 .max = 86400},
 	};
 	const struct action *action = argc < 2 ? NULL : find_action(argv[1]);
 	int skip = action == NULL ? 0 : action->target == NULL ? 1 : 2;

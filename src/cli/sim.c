@@ -135,11 +135,8 @@ static void print_line(void *context, const char *text)
 
 static int run_one(uint64_t seed, uint32_t nodes, bool churn, bool brief, bool trace)
 {
-	struct run_settings settings = {.seed = seed,
-					.nodes = nodes,
-					.churn = churn,
-					.brief = brief,
-					.trace = trace ? print_line : NULL};
+	struct run_settings settings = {
+		.seed = seed, .nodes = nodes, .churn = churn, .brief = brief, .trace = trace ? print_line : NULL};
 	struct run_result *result = calloc(1, sizeof *result);
 	struct totals totals = {.runs = 1};
 	if (result == NULL)
@@ -269,12 +266,18 @@ int cli_sim(int argc, char **argv)
 	const char *profile = "faults";
 	const char *seeds = NULL, *lab = NULL, *svg = NULL;
 	uint64_t trials = 1000, clusters = 400, seconds = 60;
-	bool trace = false, stop = false, given = false, exhaust = false, no_raft_check = false, elections = false, real_time = false, brief = false;
+	bool trace = false, stop = false, given = false, exhaust = false, no_raft_check = false, elections = false,
+	     real_time = false, brief = false;
 	uint64_t terms = 4, entries = 3, timeouts = 4, restarts = 2, in_flight = 2, beats = 0;
 	const struct flag flags[] = {
 		{.name = "seed", .value = "S", .help = "run this one", .number = &seed, .max = UINT64_MAX},
 		{.name = "seeds", .value = "A..B", .help = "run all of these", .text = &seeds},
-		{.name = "jobs", .value = "J", .help = "so many at a time", .number = &jobs, .min = 1, .max = SIM_JOBS_MAX},
+		{.name = "jobs",
+		 .value = "J",
+		 .help = "so many at a time",
+		 .number = &jobs,
+		 .min = 1,
+		 .max = SIM_JOBS_MAX},
 		{.name = "nodes",
 		 .value = "N",
 		 .help = "in each cluster; 0: the seed decides",
@@ -296,8 +299,18 @@ int cli_sim(int argc, char **argv)
 		{.name = "trials", .value = "N", .help = "of --elections", .number = &trials, .min = 1, .max = 1000},
 		{.name = "svg", .value = "FILE", .help = "a plot of --elections", .text = &svg},
 		{.name = "real-time", .help = "many clusters at once by the real clock", .on = &real_time},
-		{.name = "clusters", .value = "N", .help = "of --real-time", .number = &clusters, .min = 1, .max = 100000},
-		{.name = "seconds", .value = "N", .help = "of --real-time", .number = &seconds, .min = 1, .max = 1000000},
+		{.name = "clusters",
+		 .value = "N",
+		 .help = "of --real-time",
+		 .number = &clusters,
+		 .min = 1,
+		 .max = 100000},
+		{.name = "seconds",
+		 .value = "N",
+		 .help = "of --real-time",
+		 .number = &seconds,
+		 .min = 1,
+		 .max = 1000000},
 		{.name = "trace", .help = "print each event of the one seed", .on = &trace},
 		{.name = "stop", .help = "end at the first failure", .on = &stop},
 	};

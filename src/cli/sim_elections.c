@@ -114,11 +114,12 @@ static void draw(const struct elections *e, const char *path)
 		for (uint32_t half = 0; half < 2; half++) {
 			struct sim_panel *panel = &plot.panels[plot.panel_count++];
 			panel->title = mode_names[mode];
-			for (uint32_t i = half == 0 ? 0 : SPREAD_RANGES; i < (half == 0 ? SPREAD_RANGES : RANGES); i++) {
+			for (uint32_t i = half == 0 ? 0 : SPREAD_RANGES; i < (half == 0 ? SPREAD_RANGES : RANGES);
+			     i++) {
 				const struct elections_result *r = &e->results[mode * RANGES + i];
 				struct sim_curve *curve = &panel->curves[panel->curve_count++];
-				snprintf(curve->name, sizeof curve->name, "%" PRIu32 "-%" PRIu32 " ms", ranges[i].min_ms,
-					 ranges[i].max_ms);
+				snprintf(curve->name, sizeof curve->name, "%" PRIu32 "-%" PRIu32 " ms",
+					 ranges[i].min_ms, ranges[i].max_ms);
 				curve->ns = r->ns;
 				curve->count = r->count;
 			}

@@ -47,8 +47,8 @@ int sim_exhaust(const struct sim_exhaust_settings *s)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	struct exhaust_result r;
-	printf("bounds: 3 nodes, %" PRIu32 " terms, %" PRIu32 " entries, %" PRIu32 " timeouts, %" PRIu32 " restarts, %" PRIu32
-	       " beats, %" PRIu32 " messages in flight on each way; %s\n",
+	printf("bounds: 3 nodes, %" PRIu32 " terms, %" PRIu32 " entries, %" PRIu32 " timeouts, %" PRIu32
+	       " restarts, %" PRIu32 " beats, %" PRIu32 " messages in flight on each way; %s\n",
 	       b.terms, b.entries, b.timeouts, b.restarts, b.beats, b.in_flight,
 	       b.raft_check ? "the rules of figure 3, and the core's own" : "the rules of figure 3 alone");
 	fflush(stdout);
@@ -63,7 +63,7 @@ int sim_exhaust(const struct sim_exhaust_settings *s)
 	       r.leaders, r.commits, r.cut, r.beyond);
 	printf("exhaust: %" PRIu64 " states, %" PRIu64 " steps, depth %" PRIu64 ", %" PRIu64 " MB, %lld seconds, %s\n",
 	       r.states, r.steps, r.depth, r.bytes >> 20, (long long)(time(NULL) - start),
-	       r.failed  ? "a rule is broken"
+	       r.failed	 ? "a rule is broken"
 	       : r.whole ? "whole"
 			 : "not whole");
 	if (interrupted != 0)

@@ -38,15 +38,15 @@ static void put_axes(FILE *file)
 {
 	for (double ms = FIRST_MS; ms <= FIRST_MS * 1000; ms *= 10) {
 		for (int n = 1; n < 10 && ms * n <= FIRST_MS * 1000; n++)
-			fprintf(file, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#888\" stroke-opacity=\"%s\"/>\n", x_of(ms * n),
-				y_of(0), y_of(1), n == 1 ? ".5" : ".15");
-		fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%g ms</text>\n", x_of(ms), y_of(0) + 16,
-			ms);
+			fprintf(file, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"#888\" stroke-opacity=\"%s\"/>\n",
+				x_of(ms * n), y_of(0), y_of(1), n == 1 ? ".5" : ".15");
+		fprintf(file, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%g ms</text>\n", x_of(ms), y_of(0) + 16,
+			ms < FIRST_MS * 1000 ? "middle" : "end", ms);
 	}
 	for (int percent = 0; percent <= 100; percent += 25) {
 		double y = y_of(percent / 100.0);
-		fprintf(file, "<path d=\"M%.1f %.1fH%.1f\" stroke=\"#888\" stroke-opacity=\".3\"/>\n", x_of(FIRST_MS), y,
-			x_of(FIRST_MS * 1000));
+		fprintf(file, "<path d=\"M%.1f %.1fH%.1f\" stroke=\"#888\" stroke-opacity=\".3\"/>\n", x_of(FIRST_MS),
+			y, x_of(FIRST_MS * 1000));
 		fprintf(file, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%d %%</text>\n", LEFT - 6, y + 4, percent);
 	}
 }
@@ -55,13 +55,13 @@ static void put_curve(FILE *file, const struct sim_curve *curve, uint32_t number
 {
 	fprintf(file, "<path fill=\"none\" stroke=\"%s\" stroke-width=\"1.6\" d=\"", colours[number]);
 	uint32_t step = curve->count / 200 + 1;
-	for (uint32_t i = 0; i < curve->count; i += step)
-		fprintf(file, "%c%.1f %.1f", i == 0 ? 'M' : 'L', x_of((double)curve->ns[i] / 1e6),
-			y_of((i + 1.0) / curve->count));
-	if (curve->count > 0)
-		fprintf(file, "L%.1f %.1f", x_of((double)curve->ns[curve->count - 1] / 1e6), y_of(1));
-	fprintf(file, "\"/>\n<text x=\"%d\" y=\"%d\" text-anchor=\"end\" fill=\"%s\">%s</text>\n", PANEL_WIDTH - RIGHT - 4,
-		PANEL_HEIGHT - BOTTOM - 6 - 14 * (int)number, colours[number], curve->name);
+	for (uint32_t i = 0; i < curve->count; i++) {
+		double ms = (double)curve->ns[i] / 1e6;
+		if ((i % step == 0 || i + 1 == curve->count) && ms <= FIRST_MS * 1000)
+			fprintf(file, "%c%.1f %.1f", i == 0 ? 'M' : 'L', x_of(ms), y_of((i + 1.0) / curve->count));
+	}
+	fprintf(file, "\"/>\n<text x=\"%d\" y=\"%d\" text-anchor=\"end\" fill=\"%s\">%s</text>\n",
+		PANEL_WIDTH - RIGHT - 4, PANEL_HEIGHT - BOTTOM - 6 - 14 * (int)number, colours[number], curve->name);
 }
 
 bool sim_plot_write(const struct sim_plot *plot, const char *path)

@@ -97,8 +97,8 @@ static uint32_t judge(const struct worker *workers, uint32_t *needless)
 			printf("cluster %" PRIu32 " failed: %s\n", i * THREADS + t,
 			       r.failure[0] != '\0' ? r.failure : "nothing was committed in the second half");
 		}
-	printf("entries: %" PRIu64 " committed; %" PRIu64 " events, the latest came %" PRIu64 " ms late\n", commits, events,
-	       late_ns / 1000000);
+	printf("entries: %" PRIu64 " committed; %" PRIu64 " events, the latest came %" PRIu64 " ms late\n", commits,
+	       events, late_ns / 1000000);
 	return failed;
 }
 
@@ -139,7 +139,8 @@ int sim_real_time(const struct sim_real_time_settings *s)
 		free(workers[t].lives);
 		free(workers[t].half);
 	}
-	printf("real-time: %" PRIu32 " clusters, %" PRIu32 " failed, %" PRIu32 " needless elections, %" PRIu64 " seconds\n",
+	printf("real-time: %" PRIu32 " clusters, %" PRIu32 " failed, %" PRIu32 " needless elections, %" PRIu64
+	       " seconds\n",
 	       s->clusters, failed, needless, seconds);
 	return failed == 0 ? 0 : 1;
 }

@@ -11,11 +11,24 @@ int cli_transfer(int argc, char **argv)
 	const char *host = "127.0.0.1";
 	uint64_t port = 7001, to = 0, wait_s = 10;
 	const struct flag flags[] = {
-		{.name = "to", .value = "ID", .help = "who is to lead; 0: whom it suits best", .number = &to, .max = INT64_MAX},
+		{.name = "to",
+		 .value = "ID",
+		 .help = "who is to lead; 0: whom it suits best",
+		 .number = &to,
+		 .max = INT64_MAX},
 		{.name = "host", .value = "HOST", .help = "of any node of the cluster", .text = &host},
-		{.name = "port", .value = "PORT", .help = "where that node listens for clients", .number = &port, .min = 1,
+		{.name = "port",
+		 .value = "PORT",
+		 .help = "where that node listens for clients",
+		 .number = &port,
+		 .min = 1,
 		 .max = 65535},
-		{.name = "wait-s", .value = "S", .help = "give up after so long", .number = &wait_s, .min = 1, .max = 3600},
+		{.name = "wait-s",
+		 .value = "S",
+		 .help = "give up after so long",
+		 .number = &wait_s,
+		 .min = 1,
+		 .max = 3600},
 	};
 	int status = flags_parse("hands leadership to another node; writes wait meanwhile.", flags,
 				 sizeof flags / sizeof *flags, argc, argv);

@@ -26,9 +26,11 @@ static void recovered_base(void *context, uint64_t index, uint64_t term, const u
 	struct recovery *recovery = context;
 	(void)term;
 	cache_reset(&recovery->node->cache, index);
-	recovery->bad_config = !wire_get_base(config, config_size, &recovery->node->promised_cluster_id,
-					      &recovery->node->base_members) ||
-			       !ikada_config_valid(&recovery->node->base_members.config);
+	struct wire_base base;
+	recovery->bad_config = !wire_get_base(config, config_size, &base) || !ikada_config_valid(&base.members.config);
+	recovery->node->promised_cluster_id = base.cluster_id;
+	recovery->node->recovered_from = base.recovered_from;
+	recovery->node->base_members = base.members;
 }
 
 static void recovered_entry(void *context, uint64_t index, uint64_t term, const uint8_t *bytes, size_t size)
@@ -172,13 +174,15 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 	node->raft = ikada_raft_init(node->raft_memory, &limits, &settings, &boot);
 	node->term = state->term;
 	mem_free(node->mem, runs);
+	if (node->latest.config.count > 0)
+		roster_changed(node); /* Now it is known how far it is committed. */
 	env_log(node->env, ENV_INFO, "node",
 		"start node=%" PRIu64 " cluster=%016" PRIx64 " term=%" PRIu64 " base=%" PRIu64 " last=%" PRIu64
 		" commit=%" PRIu64 " applied=%" PRIu64,
 		s->id, node->cluster_id, state->term, node->cache.base, node->cache.last, node->commit, node->applied);
 }
 
-bool boot_open(struct ikada_node *node, char *error, size_t error_size)
+bool boot_read(struct ikada_node *node, struct wal_state *state, char *error, size_t error_size)
 {
 	uint64_t segment = node->settings.segment_bytes;
 	char *dir = path_join(node->mem, node->data_dir, "wal");
@@ -191,10 +195,22 @@ bool boot_open(struct ikada_node *node, char *error, size_t error_size)
 	};
 	struct recovery recovery = {.node = node};
 	const struct wal_replay replay = {&recovery, recovered_base, recovered_entry};
-	struct wal_state state;
-	node->wal = wal_open(node->env, &wal_settings, &replay, &state, error, error_size);
+	node->wal = wal_open(node->env, &wal_settings, &replay, state, error, error_size);
 	mem_free(node->mem, dir);
 	if (node->wal == NULL)
+		return false;
+	if (state->has_base && (recovery.bad_config || node->base_members.config.index > state->last_index)) {
+		snprintf(error, error_size, "the log in %s holds a configuration that this program cannot read",
+			 node->data_dir);
+		return false;
+	}
+	return roster_open(node, error, error_size);
+}
+
+bool boot_open(struct ikada_node *node, char *error, size_t error_size)
+{
+	struct wal_state state;
+	if (!boot_read(node, &state, error, error_size))
 		return false;
 	if (!state.has_base && !snapshots_open(node, &state, error, error_size))
 		return false;
@@ -205,13 +221,8 @@ bool boot_open(struct ikada_node *node, char *error, size_t error_size)
 			node->settings.id, node->incarnation, node->peer_count);
 		return true;
 	}
-	if (recovery.bad_config || node->base_members.config.index > state.last_index) {
-		snprintf(error, error_size, "the log in %s holds a configuration that this program cannot read",
-			 node->data_dir);
-		return false;
-	}
-	node->applied_members = node->base_members;
-	if (!roster_open(node, error, error_size) || !accept_config(node, error, error_size))
+	roster_restored(node, &node->base_members);
+	if (!accept_config(node, error, error_size))
 		return false;
 	adopt_config(node);
 	if (!snapshots_open(node, &state, error, error_size))
@@ -226,7 +237,7 @@ static void promise(struct ikada_node *node, uint64_t cluster_id)
 	struct buf bytes;
 	buf_init(&bytes, node->mem);
 	node->promised_cluster_id = cluster_id;
-	wire_put_base(&bytes, cluster_id, &node->base_members);
+	wire_put_base(&bytes, cluster_id, 0, &node->base_members);
 	wal_put_base(node->wal, 0, 0, 0, buf_at(&bytes), buf_size(&bytes), false);
 	wal_put_ticket(node->wal, 1);
 	buf_free(&bytes);

@@ -251,7 +251,7 @@ static void change_base(struct ikada_node *node, const struct ikada_effects *e)
 		roster_installed(node, node->installing, e->base_index, e->kept);
 	else
 		node->base_members = node->applied_members;
-	wire_put_base(&node->scratch, node->cluster_id, &node->base_members);
+	wire_put_base(&node->scratch, node->cluster_id, node->recovered_from, &node->base_members);
 	wal_put_base(node->wal, 0, e->base_index, e->base_term, buf_at(&node->scratch), buf_size(&node->scratch),
 		     keeps);
 	buf_consume(&node->scratch, buf_size(&node->scratch));
@@ -436,7 +436,9 @@ void drive_propose(struct ikada_node *node, size_t count)
 void drive_durable(void *context, uint64_t ticket)
 {
 	struct ikada_node *node = context;
-	if (boot_promised(node)) {
+	if (node->recovered != NULL) {
+		node->recovered(node->recovered_context);
+	} else if (boot_promised(node)) {
 		handshake_announce(node);
 		handshake_consider(node);
 	} else if (node->raft != NULL) {

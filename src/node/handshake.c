@@ -138,11 +138,14 @@ static bool tells_of_itself(const struct ikada_node *node, const struct wire_hel
 static bool judge_stranger(struct ikada_node *node, const struct wire_hello *hello, uint64_t cluster_id, char *why)
 {
 	const struct ikada_member *known = roster_of_id(&node->latest.config, hello->from);
-	if (cluster_id != 0 && tells_of_itself(node, hello))
+	bool told = cluster_id != 0 && tells_of_itself(node, hello);
+	bool retired = known == NULL && hello->from <= node->latest.config.max_id;
+	if (!retired) /* Also if it was told: the change that made it a member may come to nothing. */
+		roster_knock(node, hello->from, hello->incarnation);
+	if (told)
 		return true;
-	if (known == NULL && hello->from <= node->latest.config.max_id)
+	if (retired)
 		return no(why, "node %" PRIu64 " is no member any more, and ids are not used twice", hello->from);
-	roster_knock(node, hello->from, hello->incarnation);
 	if (known == NULL)
 		return no(why, "node %" PRIu64 " is no member yet: ikada member add %" PRIu64 "=HOST:PORT", hello->from,
 			  hello->from);
@@ -162,8 +165,7 @@ static bool judge_cluster(struct ikada_node *node, const struct wire_hello *hell
 		if (cluster_id != 0 || node->promised_cluster_id != 0)
 			return judge_as_stranger(node, hello, cluster_id, why);
 		return links_peer(node, hello->from) != NULL ||
-		       no(why,
-			  "node %" PRIu64 " is not among the other members in the cluster list of node %" PRIu64,
+		       no(why, "node %" PRIu64 " is not among the other members in the cluster list of node %" PRIu64,
 			  hello->from, node->settings.id);
 	}
 	if (cluster_id != 0 && cluster_id != node->promised_cluster_id)

@@ -59,8 +59,8 @@ static void turn(void *context)
 	env->ops->wake_at(env, more || node->wanted ? raw_now(node) : wake);
 }
 
-struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
-				   const struct ikada_machine *machine, char *error, size_t error_size)
+struct ikada_node *node_make(struct env *env, const struct ikada_node_settings *settings,
+			     const struct ikada_machine *machine)
 {
 	struct ikada_node *node = mem_zero(env->mem, sizeof *node);
 	node->env = env;
@@ -83,6 +83,13 @@ struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_sett
 	node->received = mem_zero(node->mem, CONFIGS_RECEIVED_MAX * sizeof *node->received);
 	node->received_configs = mem_zero(node->mem, CONFIGS_RECEIVED_MAX * sizeof *node->received_configs);
 	drive_open(node);
+	return node;
+}
+
+struct ikada_node *ikada_node_open(struct env *env, const struct ikada_node_settings *settings,
+				   const struct ikada_machine *machine, char *error, size_t error_size)
+{
+	struct ikada_node *node = node_make(env, settings, machine);
 	if (!cluster_parse(node, settings->cluster, error, error_size) || !identity_open(node, error, error_size) ||
 	    !boot_open(node, error, error_size) || !links_open(node, error, error_size)) {
 		ikada_node_close(node);

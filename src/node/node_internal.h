@@ -3,6 +3,7 @@
  *
  *	node.c		open, close, turn, status
  *	identity.c	the data directory: LOCK, identity; the cluster list
+ *	recover.c	what is left of a cluster that has lost its majority
  *	boot.c		recovery of the log, the first configuration, the start of the core
  *	drive.c		the only caller of the core: events in, effects out, the log, the outbox, apply
  *	links.c		connections with the other members: dial, accept, frames in, frames out, silence
@@ -103,7 +104,7 @@ struct peer {
 	uint64_t not_leading; /* The term of which it said that it does not lead in it. */
 	struct outgoing outgoing;
 	struct checkpoints checkpoints;
-	uint64_t checkpoint_told;	      /* The last of ours that it was told of over `link`. */
+	uint64_t checkpoint_told; /* The last of ours that it was told of over `link`. */
 	/* What was last logged about it: what it refuses, what is refused it, all else. Said once, not in a flood. */
 	char complaints[3][COMPLAINT_BYTES + 16];
 };
@@ -181,7 +182,7 @@ struct restore {
 	struct snapshot which; /* Index 0: the empty state. */
 	struct env_file *file;
 	struct snapshot_reader reader;
-	struct wire_members members; /* In the snapshot. */
+	struct wire_members members;	  /* In the snapshot. */
 	char error[SNAPSHOT_ERROR_BYTES]; /* Why it cannot be. */
 };
 
@@ -243,13 +244,16 @@ struct ikada_node {
 	uint32_t peer_count;
 	uint32_t self;
 	char client_address[WIRE_ADDRESS_BYTES + 1];
-	uint64_t cluster_id;	     /* 0 until it is durable, ... */
-	uint64_t promised_cluster_id; /* ... but known already. */
+	uint64_t cluster_id;		  /* 0 until it is durable, ... */
+	uint64_t promised_cluster_id;	  /* ... but known already. */
+	uint64_t recovered_from;	  /* The cluster id before the loss of a majority; 0: there was none. */
+	void (*recovered)(void *context); /* recover.c: it is written. NULL: this node is to run. */
+	void *recovered_context;
 
 	/* roster.c: as the core has them. Count 0: the log has not been told of any yet. */
-	struct wire_members latest;	  /* In the log, or at its base. */
-	struct wire_members before;	  /* In force again when the log is cut; else the same. */
-	struct wire_members base_members; /* At the base, as it was put. */
+	struct wire_members latest;	     /* In the log, or at its base. */
+	struct wire_members before;	     /* In force again when the log is cut; else the same. */
+	struct wire_members base_members;    /* At the base, as it was put. */
 	struct wire_members applied_members; /* As of the entry `applied`. */
 	struct wire_members *received;	     /* Room for CONFIGS_RECEIVED_MAX: those in the message under way. */
 	struct ikada_config *received_configs;
@@ -366,8 +370,14 @@ char *path_join(struct mem *mem, const char *dir, const char *name);
 bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, size_t error_size);
 bool address_has_port(const char *address); /* From 1 to 65535, behind the last colon. */
 
+/* node.c: a node that has not opened anything yet. */
+struct ikada_node *node_make(struct env *env, const struct ikada_node_settings *settings,
+			     const struct ikada_machine *machine);
+
 /* boot.c: opens and recovers the log; starts the core if it ever ran. */
 bool boot_open(struct ikada_node *node, char *error, size_t error_size);
+/* Only reads it. */
+bool boot_read(struct ikada_node *node, struct wal_state *state, char *error, size_t error_size);
 /* Writes the first configuration. Once it is durable the node stands by it for ever. */
 void boot_promise(struct ikada_node *node, const struct ikada_config *config);
 /* The same, by a node that others have taken into their cluster: its log has not been told of a configuration yet. */
@@ -433,13 +443,14 @@ void roster_appended(struct ikada_node *node, const struct entry *entry);
 void roster_cut(struct ikada_node *node, uint64_t first);
 void roster_installed(struct ikada_node *node, const struct wire_members *members, uint64_t index, bool kept);
 void roster_applied(struct ikada_node *node, const struct entry *entry);
+void roster_restored(struct ikada_node *node, const struct wire_members *members); /* The state was loaded. */
 /* Decodes a configuration entry; false: it is none that can be. */
 bool roster_decode(const struct entry *entry, struct wire_members *members);
 /* The configurations in a message, for its event; shortens a message that has too many. False: hostile. */
 bool roster_received(struct ikada_node *node, struct wire_raft *in);
 /* The payload of the entry that the core wants for `config`. */
 void roster_encode(struct ikada_node *node, const struct ikada_config *config, struct buf *out);
-void roster_changed(struct ikada_node *node); /* Peers follow the configuration. Also inside a step. */
+void roster_changed(struct ikada_node *node);  /* Peers follow the configuration. Also inside a step. */
 uint64_t roster_time(struct ikada_node *node); /* Lets go of those who have gone; returns when it wants to run next. */
 /* Is this a member, of the last configuration, or of the one before while the last one is not committed? */
 bool roster_know(const struct ikada_node *node, uint64_t id, uint64_t incarnation);

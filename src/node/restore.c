@@ -57,7 +57,7 @@ static bool start(struct ikada_node *node, struct snapshot which)
 		wrong(r, "%s", r->reader.error);
 	else if (header->index != which.index || header->term != which.term)
 		wrong(r, "it holds index %" PRIu64 " of term %" PRIu64, header->index, header->term);
-	else if (header->cluster_id != node->cluster_id)
+	else if (header->cluster_id != node->cluster_id && header->cluster_id != node->recovered_from)
 		wrong(r, "it is of cluster %016" PRIx64, header->cluster_id);
 	else if (!wire_get_members(header->members, header->members_size, &r->members) ||
 		 !ikada_config_valid(&r->members.config) || r->members.config.index > which.index)
@@ -109,7 +109,7 @@ static void loaded(struct ikada_node *node)
 	node->applied = r->which.index;
 	node->applied_term = r->which.term;
 	node->applied_stamp = r->which.index == 0 ? 0 : r->reader.header.stamp;
-	node->applied_members = r->which.index == 0 ? node->base_members : r->members;
+	roster_restored(node, r->which.index == 0 ? &node->base_members : &r->members);
 	if (node->applied_stamp > node->stamp)
 		node->stamp = node->applied_stamp;
 	node->snapshots.bytes_since = 0;

@@ -141,6 +141,15 @@ void roster_applied(struct ikada_node *node, const struct entry *entry)
 	node->applied_members = members;
 }
 
+void roster_restored(struct ikada_node *node, const struct wire_members *members)
+{
+	/* The one at the base may be of an entry that is yet to be applied. */
+	if (members->config.index <= node->applied)
+		node->applied_members = *members;
+	else
+		memset(&node->applied_members, 0, sizeof node->applied_members);
+}
+
 bool roster_received(struct ikada_node *node, struct wire_raft *in)
 {
 	const uint8_t *at = in->entries;

@@ -182,8 +182,9 @@ bool ikada_node_change(struct ikada_node *node, enum ikada_member_action action,
 	case IKADA_REFUSED_INVALID:
 		break;
 	}
-	return no(&answer, "there cannot be such a cluster: it must keep a voter, and have at most %d voters and %d "
-			   "members, those among them who go or are replaced",
+	return no(&answer,
+		  "there cannot be such a cluster: it must keep a voter, and have at most %d voters and %d "
+		  "members, those among them who go or are replaced",
 		  IKADA_VOTERS_MAX, IKADA_MEMBERS_MAX);
 }
 

@@ -97,7 +97,9 @@ const struct local_command local_commands[] = {
 	{{"readonly", 1, 0, 0, 0, "3.0.0", "cluster", "Refused: clustering is off."}, NULL, cluster_run},
 	{{"readwrite", 1, 0, 0, 0, "3.0.0", "cluster", "Refused: clustering is off."}, NULL, cluster_run},
 	{{"asking", 1, 0, 0, 0, "3.0.0", "cluster", "Refused: clustering is off."}, NULL, cluster_run},
-	{{"raft.member", -2, 0, 0, 0, "7.0.15", "cluster", "The members of the cluster, and how they change."}, member_commands, NULL},
+	{{"raft.member", -2, 0, 0, 0, "7.0.15", "cluster", "The members of the cluster, and how they change."},
+	 member_commands,
+	 NULL},
 	{{"raft.transfer", -1, 0, 0, 0, "7.0.15", "cluster", "Hands leadership to another node."}, NULL, transfer_run},
 	{{NULL, 0, 0, 0, 0, NULL, NULL, NULL}, NULL, NULL},
 };

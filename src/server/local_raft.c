@@ -128,7 +128,9 @@ const struct local_command member_commands[] = {
 	{{"raft.member|list", 2, 0, 0, 0, "7.0.15", "cluster", "Who is a member."}, NULL, list_run},
 	{{"raft.member|add", -4, 0, 0, 0, "7.0.15", "cluster", "ID HOST:PORT [LEARNER]: one more."}, NULL, add_run},
 	{{"raft.member|remove", 3, 0, 0, 0, "7.0.15", "cluster", "ID: one less."}, NULL, remove_run},
-	{{"raft.member|replace", -3, 0, 0, 0, "7.0.15", "cluster", "ID [HOST:PORT]: its disk was wiped."}, NULL, replace_run},
+	{{"raft.member|replace", -3, 0, 0, 0, "7.0.15", "cluster", "ID [HOST:PORT]: its disk was wiped."},
+	 NULL,
+	 replace_run},
 	{{"raft.member|promote", 3, 0, 0, 0, "7.0.15", "cluster", "ID: a learner is to vote."}, NULL, promote_run},
 	{{NULL, 0, 0, 0, 0, NULL, NULL, NULL}, NULL, NULL},
 };

@@ -26,9 +26,10 @@ struct churn {
 	struct mem *mem;
 	struct rng rng;
 	enum state states[RULES_NODES_MAX];
-	uint64_t incarnations[RULES_NODES_MAX]; /* Of a member, as was committed. */
-	bool learner;				/* Who is coming is to be one. */
+	uint64_t seen_index; /* Of the last configuration that was seen to be committed. */
+	bool learner;	     /* Who is coming is to be one. */
 	bool over;
+	uint32_t cut_off; /* This leader is, for a while; UINT32_MAX: none. */
 	struct churn_counters counters;
 	/* The request under way. */
 	enum ikada_member_action action;
@@ -42,6 +43,46 @@ struct churn {
 static bool chance(struct churn *churn, uint32_t percent)
 {
 	return rng_below(&churn->rng, 100) < percent;
+}
+
+/* ---- What makes changes fail half-way ---- */
+
+static void start_again(void *context)
+{
+	cluster_start(context);
+}
+
+static void heal(void *context)
+{
+	struct churn *churn = context;
+	for (uint32_t i = 0; i < churn->cluster->count; i++)
+		if (i != churn->cut_off)
+			sim_net_heal(churn->cluster->members[churn->cut_off].host, churn->cluster->members[i].host);
+	for (uint32_t i = 0; i < churn->cluster->count; i++)
+		if (i != churn->cut_off)
+			sim_net_heal(churn->cluster->members[i].host, churn->cluster->members[churn->cut_off].host);
+	churn->cut_off = UINT32_MAX;
+}
+
+/* The leader alone is to have the next entry: it will be cut off its log again. */
+static void cut_off(struct churn *churn, const struct member *leader)
+{
+	if (churn->cut_off != UINT32_MAX)
+		return;
+	churn->cut_off = leader->number;
+	for (uint32_t i = 0; i < churn->cluster->count; i++)
+		if (i != leader->number)
+			sim_net_cut(leader->host, churn->cluster->members[i].host, true);
+	sim_schedule(churn->sim, sim_now(churn->sim) + rng_between(&churn->rng, 300 * NS_PER_MS, 2 * NS_PER_S), heal,
+		     churn);
+}
+
+/* A leader dies between two configurations. */
+static void strike(struct churn *churn, struct member *leader)
+{
+	cluster_crash(leader, SIM_POWER);
+	sim_schedule(churn->sim, sim_now(churn->sim) + rng_between(&churn->rng, NS_PER_MS, NS_PER_S), start_again,
+		     leader);
 }
 
 /* ---- Asking, in the leader's process ---- */
@@ -88,6 +129,8 @@ static void ask(struct churn *churn, enum ikada_member_action action, uint32_t n
 	if (action == IKADA_MEMBER_ADD || action == IKADA_MEMBER_ADD_LEARNER)
 		snprintf(churn->address, sizeof churn->address, "%s", member->peer_address);
 	churn->taken = false;
+	if (!churn->over && chance(churn, 8))
+		cut_off(churn, cluster_leader(churn->cluster));
 	churn->counters.asked++;
 	cluster_say(churn->cluster, "%s node %" PRIu32, names[action], number + 1);
 	sim_host_run(cluster_leader(churn->cluster)->host, ask_inside, churn);
@@ -116,12 +159,13 @@ static void transfer(struct churn *churn, uint32_t number)
 static void put_list(struct churn *churn, uint32_t number)
 {
 	struct cluster *c = churn->cluster;
-	struct member *member = &c->members[number];
+	char list[sizeof c->list] = "";
 	size_t used = 0;
 	for (uint32_t i = 0; i < c->count; i++)
 		if (c->members[i].active)
-			used += (size_t)snprintf(member->list + used, sizeof member->list - used, "%s%" PRIu32 "=%s",
+			used += (size_t)snprintf(list + used, sizeof list - used, "%s%" PRIu32 "=%s",
 						 used == 0 ? "" : ",", i + 1, c->members[i].peer_address);
+	memcpy(c->members[number].list, list, sizeof list);
 }
 
 static void bring(struct churn *churn, uint32_t number)
@@ -155,13 +199,14 @@ static const struct ikada_member *member_of(const struct churn *churn, uint32_t 
 	return NULL;
 }
 
-/* What the leader has committed, when no change is under way. */
+/* What the leader has committed, when no change is under way. It may be one that has been replaced long ago. */
 static void learn(struct churn *churn)
 {
 	struct cluster *c = churn->cluster;
 	for (uint32_t i = 0; i < c->count; i++) {
 		const struct ikada_member *is = member_of(churn, i);
-		if (is == NULL && churn->states[i] == MEMBER) {
+		bool thwarted = churn->states[i] == COMING && churn->status.raft.config.max_id > i;
+		if (is == NULL && (churn->states[i] == MEMBER || thwarted)) {
 			churn->states[i] = GONE;
 			churn->counters.left++;
 			c->members[i].active = false;
@@ -169,14 +214,13 @@ static void learn(struct churn *churn)
 				cluster_stop(&c->members[i]);
 			else if (sim_host_running(c->members[i].host))
 				cluster_crash(&c->members[i], SIM_KILL);
-		} else if (is != NULL && (churn->states[i] == COMING ||
-					  (churn->states[i] == WIPED && is->incarnation != churn->incarnations[i]))) {
+		} else if (is != NULL && (churn->states[i] == COMING || churn->states[i] == WIPED) &&
+			   is->incarnation == rules_incarnation(c->rules, i)) {
 			churn->states[i] = MEMBER;
 			churn->counters.came++;
 		}
-		if (is != NULL && churn->states[i] == MEMBER)
-			churn->incarnations[i] = is->incarnation;
 	}
+	churn->seen_index = churn->status.raft.config.index;
 }
 
 static uint32_t with_state(struct churn *churn, enum state state)
@@ -228,6 +272,13 @@ static void begin(struct churn *churn)
 	const struct ikada_member *member = number == UINT32_MAX ? NULL : member_of(churn, number);
 	bool votes = member != NULL && member->standing == IKADA_VOTER;
 	uint32_t count = churn->status.raft.config.count;
+	const struct ikada_config *config = &churn->status.raft.config;
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].standing == IKADA_LEARNER && chance(churn, 20)) {
+			ask(churn, IKADA_MEMBER_PROMOTE, (uint32_t)config->members[i].id - 1,
+			    &churn->counters.promotions);
+			return;
+		}
 	switch (rng_below(&churn->rng, 8)) {
 	case 0:
 	case 1:
@@ -256,6 +307,18 @@ static void begin(struct churn *churn)
 	}
 }
 
+/* Another change takes the place of the one that is under way. */
+static void change_mind(struct churn *churn)
+{
+	uint32_t coming = with_state(churn, COMING);
+	uint32_t number = with_state(churn, MEMBER);
+	const struct ikada_member *member = number == UINT32_MAX ? NULL : member_of(churn, number);
+	if (coming != UINT32_MAX && chance(churn, 50))
+		ask(churn, IKADA_MEMBER_REMOVE, coming, &churn->counters.removals);
+	else if (member != NULL && member->standing == IKADA_VOTER && voters(churn) > VOTERS_MIN)
+		ask(churn, IKADA_MEMBER_REMOVE, number, &churn->counters.removals);
+}
+
 static void due(void *context)
 {
 	struct churn *churn = context;
@@ -265,6 +328,8 @@ static void due(void *context)
 	if (leader == NULL || leader->server == NULL)
 		return;
 	sim_host_run(leader->host, look, churn);
+	if (churn->status.raft.config.index < churn->seen_index)
+		return;
 	if (settled(churn))
 		learn(churn);
 	leader = cluster_leader(churn->cluster);
@@ -274,6 +339,10 @@ static void due(void *context)
 		begin(churn);
 	else if (settled(churn) || chance(churn, 10))
 		go_on(churn);
+	else if (!churn->over && chance(churn, 15))
+		strike(churn, leader);
+	else if (!churn->over && chance(churn, 15))
+		change_mind(churn);
 }
 
 /* ---- For the owner ---- */
@@ -285,6 +354,7 @@ struct churn *churn_create(struct cluster *cluster, uint64_t seed)
 	churn->sim = cluster->sim;
 	churn->mem = cluster->mem;
 	churn->rng = rng_seed(seed);
+	churn->cut_off = UINT32_MAX;
 	for (uint32_t i = 0; i < cluster->count; i++)
 		churn->states[i] = cluster->members[i].active ? MEMBER : FRESH;
 	return churn;

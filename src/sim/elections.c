@@ -127,7 +127,8 @@ static uint64_t trial(struct lab *lab, const struct elections_settings *settings
 
 static void set_world(struct lab *lab)
 {
-	struct sim_link link = {.delay_min_ns = 4 * LAB_MS / 10, .delay_max_ns = 6 * LAB_MS / 10, .window_bytes = 256 * 1024};
+	struct sim_link link = {
+		.delay_min_ns = 4 * LAB_MS / 10, .delay_max_ns = 6 * LAB_MS / 10, .window_bytes = 256 * 1024};
 	sim_net_set_all(lab->sim, &link);
 	for (uint32_t i = 0; i < lab->count; i++) {
 		struct sim_host_settings *host = sim_host_settings(lab->nodes[i].host);

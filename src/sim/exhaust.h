@@ -38,8 +38,8 @@ struct exhaust_bounds {
 	uint32_t in_flight; /* Messages on each way, at most 3. */
 	uint32_t beats;	    /* In a run. */
 	enum exhaust_disks disks;
-	bool raft_check;    /* The core's own rules, after each step. */
-	bool plain;	    /* Without reductions, to compare: very many more states. */
+	bool raft_check; /* The core's own rules, after each step. */
+	bool plain;	 /* Without reductions, to compare: very many more states. */
 };
 
 struct exhaust_result {

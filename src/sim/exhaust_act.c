@@ -29,10 +29,10 @@ static const struct ikada_settings settings_all = {
 };
 
 static const char *const kinds[] = {
-	[IKADA_PREVOTE] = "PREVOTE",	     [IKADA_PREVOTE_REPLY] = "PREVOTE_REPLY",
-	[IKADA_VOTE] = "VOTE",		     [IKADA_VOTE_REPLY] = "VOTE_REPLY",
-	[IKADA_APPEND] = "APPEND",	     [IKADA_APPEND_REPLY] = "APPEND_REPLY",
-	[IKADA_SNAPSHOT] = "SNAPSHOT",	     [IKADA_TIMEOUT_NOW] = "TIMEOUT_NOW",
+	[IKADA_PREVOTE] = "PREVOTE",   [IKADA_PREVOTE_REPLY] = "PREVOTE_REPLY",
+	[IKADA_VOTE] = "VOTE",	       [IKADA_VOTE_REPLY] = "VOTE_REPLY",
+	[IKADA_APPEND] = "APPEND",     [IKADA_APPEND_REPLY] = "APPEND_REPLY",
+	[IKADA_SNAPSHOT] = "SNAPSHOT", [IKADA_TIMEOUT_NOW] = "TIMEOUT_NOW",
 };
 
 /* ---- Nodes ---- */
@@ -91,9 +91,9 @@ static void take_off_link(struct xlink *link, uint32_t at)
  */
 static bool replaces(const struct xpacket *new, const struct xpacket *old)
 {
-	return new->kind == IKADA_APPEND_REPLY && old->kind == IKADA_APPEND_REPLY && new->term == old->term &&
-	       !new->rejected && !old->rejected && new->match_index >= old->match_index &&
-	       new->verified_index >= old->verified_index;
+	return new->kind == IKADA_APPEND_REPLY && old->kind == IKADA_APPEND_REPLY &&new->term == old->term &&
+	       !new->rejected &&
+	       !old->rejected &&new->match_index >= old->match_index &&new->verified_index >= old->verified_index;
 }
 
 static void put_on_link(struct xsearch *s, const struct xpacket *packet)

@@ -73,8 +73,8 @@ struct xstate {
 	struct xlink links[X_NODES][X_NODES]; /* [from][to] */
 	uint8_t timeouts, restarts, beats;    /* Left. */
 	/* What was, as far as a rule needs it. */
-	uint8_t leader_of[X_TERMS_MAX + 2];    /* By term. */
-	uint8_t committed[X_ENTRIES_MAX + 1];  /* By index: the entry's term, 0 not committed, ... */
+	uint8_t leader_of[X_TERMS_MAX + 2];	 /* By term. */
+	uint8_t committed[X_ENTRIES_MAX + 1];	 /* By index: the entry's term, 0 not committed, ... */
 	uint8_t committed_in[X_ENTRIES_MAX + 1]; /* ... and the term of the leader that committed it. */
 };
 

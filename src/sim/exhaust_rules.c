@@ -10,7 +10,8 @@ static void append_only(struct xsearch *s, const struct xnode *node, const struc
 {
 	for (uint64_t i = 1; i <= was->last_index; i++)
 		if (ikada_raft_term_at(node->raft, i) != ikada_raft_term_at(before, i))
-			x_fail(s, "leader append-only: node %" PRIu64 " leads term %" PRIu64 " and changed index %" PRIu64,
+			x_fail(s,
+			       "leader append-only: node %" PRIu64 " leads term %" PRIu64 " and changed index %" PRIu64,
 			       was->self, was->term, i);
 }
 
@@ -26,8 +27,8 @@ static void log_matching(struct xsearch *s, uint32_t number)
 			uint64_t b = ikada_raft_term_at(than->raft, i);
 			if (agree && a != b)
 				x_fail(s,
-				       "log matching: nodes %" PRIu32 " and %" PRIu32 " have the same entry after index %" PRIu64
-				       ", and others there",
+				       "log matching: nodes %" PRIu32 " and %" PRIu32
+				       " have the same entry after index %" PRIu64 ", and others there",
 				       number + 1, other + 1, i);
 			agree = a == b;
 		}
@@ -47,8 +48,9 @@ static void began_to_lead(struct xsearch *s, const struct xnode *node)
 		if (x->committed[i] != 0 && x->committed_in[i] < term &&
 		    ikada_raft_term_at(node->raft, i) != x->committed[i])
 			x_fail(s,
-			       "leader completeness: node %" PRIu64 " leads term %" PRIu64 " without the entry of term %" PRIu32
-			       " that was committed at index %" PRIu64 " in term %" PRIu32,
+			       "leader completeness: node %" PRIu64 " leads term %" PRIu64
+			       " without the entry of term %" PRIu32 " that was committed at index %" PRIu64
+			       " in term %" PRIu32,
 			       node->status.self, term, x->committed[i], i, x->committed_in[i]);
 }
 
@@ -64,8 +66,8 @@ static void commits(struct xsearch *s, const struct xnode *node, uint64_t from)
 		}
 		if (x->committed[i] != term)
 			x_fail(s,
-			       "state machine safety: node %" PRIu64 " commits an entry of term %" PRIu32 " at index %" PRIu64
-			       ", where one of term %" PRIu32 " is committed",
+			       "state machine safety: node %" PRIu64 " commits an entry of term %" PRIu32
+			       " at index %" PRIu64 ", where one of term %" PRIu32 " is committed",
 			       node->status.self, term, i, x->committed[i]);
 	}
 }

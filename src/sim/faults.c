@@ -39,8 +39,8 @@ struct faults {
 	struct kind kinds[FAULT_KINDS];
 	struct list ends;
 	bool over;
-	uint64_t hurry; /* All times between faults, and all that they last, are shorter by this factor. */
-	struct sim_link link;				/* As without faults. */
+	uint64_t hurry;	      /* All times between faults, and all that they last, are shorter by this factor. */
+	struct sim_link link; /* As without faults. */
 	struct sim_host_settings host[RULES_NODES_MAX]; /* Likewise. */
 	uint64_t points_left[RULES_NODES_MAX];		/* Until FAULT_POINT strikes; 0: it does not. */
 	bool error_pending[RULES_NODES_MAX];		/* The excuse of FAULT_DISK_ERROR. */
@@ -518,8 +518,8 @@ static void strike(struct faults *f, enum fault_kind kind)
 		f->steps_left[any->number] |= 1u << rng_below(&f->rng, NODE_SNAPSHOT_STEPS);
 		return;
 	case FAULT_FLIP:
-		if (f->flipped || f->cluster->churns || f->cluster->count % 2 == 0 || f->cluster->count == 1 || any->server == NULL ||
-		    f->cluster->snapshot_log_bytes < 16384)
+		if (f->flipped || f->cluster->churns || f->cluster->count % 2 == 0 || f->cluster->count == 1 ||
+		    any->server == NULL || f->cluster->snapshot_log_bytes < 16384)
 			return;
 		f->flipped = true;
 		cluster_flip(any);
@@ -607,9 +607,8 @@ void faults_start(struct faults *f)
 		if (f->kinds[i].on)
 			arm(&f->kinds[i]);
 	if (f->cluster->count > 2)
-		sim_schedule(f->sim,
-			     sim_now(f->sim) + rng_between(&f->rng, 2 * NS_PER_S, 25 * NS_PER_S) / f->hurry, straggle,
-			     f);
+		sim_schedule(f->sim, sim_now(f->sim) + rng_between(&f->rng, 2 * NS_PER_S, 25 * NS_PER_S) / f->hurry,
+			     straggle, f);
 }
 
 static void recover(struct faults *f, struct member *member)

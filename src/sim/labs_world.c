@@ -278,8 +278,8 @@ uint64_t lab_term(struct lab *lab)
 			continue;
 		rules_role(lab->rules, i, &term);
 		if (common != 0 && term != common)
-			lab_fail(lab, "node %" PRIu32 " is in term %" PRIu64 ", another in term %" PRIu64, i + 1,
-				 term, common);
+			lab_fail(lab, "node %" PRIu32 " is in term %" PRIu64 ", another in term %" PRIu64, i + 1, term,
+				 common);
 		common = term;
 	}
 	return common;

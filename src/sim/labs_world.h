@@ -72,8 +72,8 @@ struct lab {
 	char list[128]; /* As for --cluster. */
 	uint64_t snapshot_log_bytes;
 	uint64_t heartbeat_ns, election_min_ns, election_max_ns; /* 0: the defaults. */
-	uint64_t entry_bytes; /* Of each value's entry. */
-	uint64_t values;      /* So many were drawn. */
+	uint64_t entry_bytes;					 /* Of each value's entry. */
+	uint64_t values;					 /* So many were drawn. */
 	struct lab_list agreed; /* The value at each index, on whichever node it was applied first. */
 	struct lab_list where;	/* The index of each value, likewise. */
 	struct lab_proposal *proposals;
@@ -99,8 +99,8 @@ uint64_t lab_draw(struct lab *lab, uint64_t bound);
 void lab_start(struct lab *lab, uint32_t node); /* Nothing when it is up. */
 void lab_crash(struct lab *lab, uint32_t node); /* Its process or its machine, by lot. Nothing when it is down. */
 void lab_crash_as(struct lab *lab, uint32_t node, enum sim_crash how);
-void lab_cut(struct lab *lab, uint32_t node);	/* From all others. */
-void lab_join(struct lab *lab, uint32_t node);	/* With all that are not cut. */
+void lab_cut(struct lab *lab, uint32_t node);  /* From all others. */
+void lab_join(struct lab *lab, uint32_t node); /* With all that are not cut. */
 void lab_join_all(struct lab *lab);
 
 /*

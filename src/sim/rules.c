@@ -41,6 +41,7 @@ struct watched {
 	bool stepped; /* ... at work. */
 	const struct ikada_raft *raft;
 	enum ikada_role role;
+	bool joint; /* Its configuration, if it leads. */
 	uint64_t term;
 	uint64_t commit;
 	uint64_t applied;
@@ -401,7 +402,7 @@ static bool durable_in(const struct rules *rules, const struct ikada_config *con
 		voters[0] += old;
 		holders[0] += old && has;
 		voters[1] += new;
-		holders[1] += new && has;
+		holders[1] += new &&has;
 	}
 	return 2 * holders[0] > voters[0] && (!is_joint(config) || 2 * holders[1] > voters[1]);
 }
@@ -516,6 +517,7 @@ static void count_members(struct watched *w, const struct ikada_event *event, co
 		return;
 	ikada_raft_status(w->before, &before);
 	ikada_raft_status(w->raft, &after);
+	w->joint = is_joint(&after.config);
 	if (e->append == IKADA_APPEND_CONFIG) {
 		counters->configs_staged += is_staged(&after.config);
 		counters->configs_joint += is_joint(&after.config);
@@ -713,11 +715,7 @@ void rules_wiped(struct rules *rules, uint32_t node)
 void rules_ended(struct rules *rules, uint32_t node)
 {
 	struct watched *w = &rules->nodes[node];
-	if (w->role == IKADA_LEADER && w->raft != NULL) {
-		struct ikada_raft_status status;
-		ikada_raft_status(w->raft, &status);
-		rules->counters.joint_leader_died += is_joint(&status.config);
-	}
+	rules->counters.joint_leader_died += w->role == IKADA_LEADER && w->joint;
 	w->node = NULL;
 	w->known = false;
 	w->stepped = false;
@@ -758,4 +756,9 @@ uint64_t rules_applied(const struct rules *rules, uint32_t node)
 uint64_t rules_committed(const struct rules *rules)
 {
 	return last_of(&rules->committed);
+}
+
+uint64_t rules_incarnation(const struct rules *rules, uint32_t node)
+{
+	return rules->nodes[node].incarnation;
 }

@@ -92,6 +92,7 @@ const struct rules_counters *rules_counters(const struct rules *rules);
 enum ikada_role rules_role(const struct rules *rules, uint32_t node, uint64_t *term);
 uint64_t rules_commit(const struct rules *rules, uint32_t node);
 uint64_t rules_applied(const struct rules *rules, uint32_t node);
+uint64_t rules_incarnation(const struct rules *rules, uint32_t node); /* 0: it has not run since its disk is new. */
 /* The highest index that any leader has committed. */
 uint64_t rules_committed(const struct rules *rules);
 

@@ -82,7 +82,8 @@ struct wire_hello {
 	uint64_t incarnation;
 	uint64_t boot;
 	char client_address[WIRE_ADDRESS_BYTES + 1];
-	struct ikada_config config; /* With a cluster id only. Index 0: the first one, which the cluster id is made of. */
+	struct ikada_config
+		config; /* With a cluster id only. Index 0: the first one, which the cluster id is made of. */
 };
 
 /*
@@ -100,11 +101,16 @@ struct wire_members {
 void wire_put_members(struct buf *out, const struct wire_members *members);
 bool wire_get_members(const uint8_t *bytes, size_t size, struct wire_members *members);
 /*
- * What is known where a log begins: the cluster id (8) and the configuration with its addresses; or none, where a log
- * has not been told of any yet.
+ * What is known where a log begins: the cluster id (8), that of the cluster from which this one was recovered (8; 0
+ * none), and the configuration with its addresses; or none, where a log has not been told of any yet.
  */
-void wire_put_base(struct buf *out, uint64_t cluster_id, const struct wire_members *members);
-bool wire_get_base(const uint8_t *bytes, size_t size, uint64_t *cluster_id, struct wire_members *members);
+struct wire_base {
+	uint64_t cluster_id;
+	uint64_t recovered_from;
+	struct wire_members members;
+};
+void wire_put_base(struct buf *out, uint64_t cluster_id, uint64_t recovered_from, const struct wire_members *members);
+bool wire_get_base(const uint8_t *bytes, size_t size, struct wire_base *base);
 /* What identifies a cluster: a hash of its first configuration, never 0. */
 uint64_t wire_cluster_id(const struct ikada_config *config);
 

@@ -102,21 +102,23 @@ bool wire_get_members(const uint8_t *bytes, size_t size, struct wire_members *me
 	return reader_left(&r) == 0;
 }
 
-void wire_put_base(struct buf *out, uint64_t cluster_id, const struct wire_members *members)
+void wire_put_base(struct buf *out, uint64_t cluster_id, uint64_t recovered_from, const struct wire_members *members)
 {
 	wire_add_u64(out, cluster_id);
+	wire_add_u64(out, recovered_from);
 	if (members->config.count > 0)
 		wire_put_members(out, members);
 }
 
-bool wire_get_base(const uint8_t *bytes, size_t size, uint64_t *cluster_id, struct wire_members *members)
+bool wire_get_base(const uint8_t *bytes, size_t size, struct wire_base *base)
 {
 	struct reader r = reader_over(bytes, size);
-	memset(members, 0, sizeof *members);
-	*cluster_id = read_u64(&r);
-	if (r.failed || *cluster_id == 0)
+	memset(base, 0, sizeof *base);
+	base->cluster_id = read_u64(&r);
+	base->recovered_from = read_u64(&r);
+	if (r.failed || base->cluster_id == 0)
 		return false;
-	return reader_left(&r) == 0 || wire_get_members(r.at, reader_left(&r), members);
+	return reader_left(&r) == 0 || wire_get_members(r.at, reader_left(&r), &base->members);
 }
 
 uint64_t wire_cluster_id(const struct ikada_config *config)

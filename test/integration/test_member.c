@@ -15,8 +15,8 @@ static void must(const struct cluster_node *node, const char *format, const char
 {
 	int status;
 	char *line = text(format, action, id, rest);
-	char *said = run_program(&status, LIMIT_S + 5, "%s %s --host=%s --port=%d --wait-s=%d", program(), line, case_host(),
-				 node->client_port, LIMIT_S);
+	char *said = run_program(&status, LIMIT_S + 5, "%s %s --host=%s --port=%d --wait-s=%d", program(), line,
+				 case_host(), node->client_port, LIMIT_S);
 	if (status != 0)
 		fail("ikada %s: %s", line, said);
 	free(said);
@@ -46,7 +46,8 @@ static uint64_t probe(struct cluster *cluster)
 static void replace_node(struct cluster *cluster, unsigned slot, unsigned id)
 {
 	struct cluster_node old = cluster->nodes[slot];
-	struct cluster_node new = {.id = id, .client_port = CLIENT_PORT + (int)id - 1, .peer_port = PEER_PORT + (int)id - 1};
+	struct cluster_node new = {
+		.id = id, .client_port = CLIENT_PORT + (int)id - 1, .peer_port = PEER_PORT + (int)id - 1};
 	new.dir = text("%s/node-%u", case_dir(), id);
 	new.log = text("%s/node-%u.log", case_dir(), id);
 	struct cluster with_new = {.count = cluster->count};

@@ -16,16 +16,24 @@ static bool expect_log(struct script *s, const struct core *core, bool values)
 	bool equal = core->log.count == s->count - 3;
 	for (uint64_t i = 0; i < core->log.count; i++) {
 		const struct core_entry *entry = &core->log.entries[i];
-		if (values)
+		bool config = cores_config(s->cores, entry) != NULL;
+		if (!values)
+			text_add(&found, " %" PRIu64, entry->term);
+		else
 			text_add(&found, " %s",
 				 entry->value == 0		  ? "-"
+				 : config			  ? "config"
 				 : entry->value <= s->value_count ? s->values[entry->value - 1]
 								  : "?");
+		if (!equal)
+			continue;
+		const char *wanted = s->words[3 + i];
+		if (!values)
+			equal = entry->term == number(s, 3 + i);
+		else if (config)
+			equal = strcmp(wanted, "config") == 0;
 		else
-			text_add(&found, " %" PRIu64, entry->term);
-		if (equal)
-			equal = values ? entry->value == value_of(s, s->words[3 + i], false)
-				       : entry->term == number(s, 3 + i);
+			equal = entry->value == value_of(s, wanted, false);
 	}
 	if (!equal)
 		fail(s, "the log is%s", found.size == 0 ? " empty" : found.bytes);

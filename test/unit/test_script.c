@@ -223,6 +223,32 @@ static bool do_timeout(struct script *s)
 	return true;
 }
 
+/* spread N: patience is drawn from 1000 to 1000 + N, by nodes that start from now on. */
+static bool do_spread(struct script *s)
+{
+	s->cores->settings.election_max_ns = s->cores->settings.election_min_ns + number(s, 1);
+	return true;
+}
+
+/* next: time passes until somebody has something to do; all who have, look at the clock. */
+static bool do_next(struct script *s)
+{
+	uint64_t due = UINT64_MAX;
+	for (uint64_t at = 1; at <= s->cores->count; at++) {
+		const struct core *core = &s->cores->core[at];
+		if (core->up && ikada_raft_deadline(core->raft) < due)
+			due = ikada_raft_deadline(core->raft);
+	}
+	if (due == UINT64_MAX)
+		return fail(s, "nobody has anything to do");
+	if (due > s->cores->raw_ns)
+		s->cores->raw_ns = due;
+	for (uint64_t at = 1; at <= s->cores->count; at++)
+		if (s->cores->core[at].up && ikada_raft_deadline(s->cores->core[at].raft) <= s->cores->raw_ns)
+			cores_tick(s->cores, at);
+	return true;
+}
+
 static bool do_beat(struct script *s)
 {
 	struct core *core = node(s, 1);
@@ -499,8 +525,8 @@ static const struct command commands[] = {
 	{"durable", do_durable},   {"crash", do_crash},	    {"restart", do_restart},	 {"inject", do_inject},
 	{"trace", do_trace},	   {"batch", do_batch},	    {"expect", do_expect},	 {"spawn", do_spawn},
 	{"wipe", do_wipe},	   {"compact", do_compact}, {"install", do_install},	 {"ended", do_ended},
-	{"limit", do_limit},	   {"change", do_change},   {"transfer", do_transfer},	 {"halt", do_halt},
-	{"priority", do_priority},
+	{"limit", do_limit},	   {"spread", do_spread},   {"next", do_next},		 {"change", do_change},
+	{"transfer", do_transfer}, {"halt", do_halt},	    {"priority", do_priority},
 };
 
 static bool run_command(struct script *s, char *line)

@@ -262,6 +262,52 @@ static void test_hello(void **state)
 	}
 }
 
+/* A member of a cluster whose log has not been told of a configuration yet; and one with a later configuration. */
+static void test_hello_later(void **state)
+{
+	(void)state;
+	for (uint64_t index = 0; index < 2; index++) {
+		struct wire_hello hello = {.to = 3, .from = 9, .incarnation = 1}, read;
+		if (index > 0) {
+			hello.config = three();
+			hello.config.index = index;
+		}
+		wire_put_hello(&out, WIRE_HELLO, CLUSTER, &hello);
+		struct wire_frame frame = only_frame();
+		assert_true(wire_get_hello(&frame, &read));
+		assert_int_equal(read.config.count, index > 0 ? 3 : 0);
+		assert_int_equal(read.config.index, index);
+		check_truncations();
+		check_flips();
+		check_short_bodies(true);
+		drop_frame();
+	}
+}
+
+static void test_base(void **state)
+{
+	(void)state;
+	struct wire_members members = {.config = three()};
+	struct wire_base read;
+	for (int with_members = 0; with_members < 2; with_members++) {
+		if (with_members == 0)
+			members.config.count = 0;
+		else
+			members.config = three();
+		wire_put_base(&out, 77, 66, &members);
+		assert_true(wire_get_base(buf_at(&out), buf_size(&out), &read));
+		assert_int_equal(read.cluster_id, 77);
+		assert_int_equal(read.recovered_from, 66);
+		assert_int_equal(read.members.config.count, members.config.count);
+		for (size_t n = 0; n < buf_size(&out); n++)
+			if (n != 16) /* There it may end. */
+				assert_false(wire_get_base(buf_at(&out), n, &read));
+		buf_consume(&out, buf_size(&out));
+	}
+	wire_put_base(&out, 0, 0, &members); /* No cluster has this id. */
+	assert_false(wire_get_base(buf_at(&out), buf_size(&out), &read));
+}
+
 /* The cluster id must be that of the configuration it comes with; addresses are printable. */
 static void test_hello_lies(void **state)
 {
@@ -739,6 +785,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_members, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cluster_id, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hello, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hello_later, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_base, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hello_lies, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_plain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_raft_without_entries, setup, teardown),
