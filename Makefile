@@ -40,7 +40,7 @@ $(B)/found/%:
 		{ echo '$(HEADER) is missing: install $*, or run script/bootstrap'; exit 1; }
 	@touch $@
 
-include make/install.mk make/fuzz.mk make/bench.mk
+include make/install.mk make/fuzz.mk make/bench.mk make/labs.mk
 
 $(B)/ikada: $(OBJ)
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -luv -lhiredis -ljansson
@@ -153,6 +153,8 @@ help:
 	@echo 'make units            unit tests and scripts; make unit-NAME runs one'
 	@echo 'make integration      real processes; make integration-NAME runs one'
 	@echo 'make sim              2000 seeds in the simulator; SEEDS=A..B'
+	@echo 'make labs             each lab 20 times; labs-20000 and sim-million go on where they were interrupted'
+	@echo 'make exhaust          every run of three small cores; make elections, real-time, worth: docs/testing.md'
 	@echo 'make mutants          that each dangerous mistake of test/mutants is found'
 	@echo 'make same-hash        that a seed gives one trace hash with every compiler'
 	@echo 'make asan, make tsan  the tests under the sanitizers'
@@ -160,6 +162,7 @@ help:
 	@echo 'make fmt              formats all C'
 	@echo 'make scripts-rewrite  the traces of test/scripts as they are now'
 	@echo 'make clients          clients that others wrote, across a killed leader'
+	@echo 'make bench            against the peers, half an hour; bench-core, bench-floor, bench-snapshot: parts of it'
 	@echo 'make bench-store      the store alone; bench-sync: what a sync costs here'
 	@echo 'make fuzz             each fuzzer for FUZZ_SECONDS=600; make fuzz-NAME; make fuzz-coverage'
 	@echo 'make install          DESTDIR= PREFIX=/usr/local; make install-test tries it out; make dist: a tarball'

@@ -129,9 +129,9 @@ enum ikada_member_action {
 	IKADA_MEMBER_PROMOTE, /* A learner. */
 };
 /*
- * Asks for a change of members, on the leader. The one that comes must be running: it is known by its knocking. `address`
- * is where it listens for peers; for REPLACE NULL means where it did. True: the change is in the log, not yet committed,
- * and this cluster goes on with it by itself; watch the status. False: nothing was done, `error` says why.
+ * Asks for a change of members, on the leader. The one that comes must be running: it is known by its knocking.
+ * `address` is where it listens for peers; for REPLACE NULL means where it did. True: the change is in the log, not yet
+ * committed, and this cluster goes on with it by itself; watch the status. False: nothing was done, `error` says why.
  */
 IKADA_API bool ikada_node_change(struct ikada_node *node, enum ikada_member_action action, uint64_t id,
 				 const char *address, char *error, size_t error_size);
@@ -150,10 +150,11 @@ struct ikada_recovery {
 	struct ikada_config config;
 };
 /*
- * When the majority of a cluster is lost for ever: of the data directory of one survivor, which must not be running, makes
+ * When the majority of a cluster is lost for ever: of the data directory of one survivor, which must not be running,
+ * makes
  * a cluster of which it is the only member, under a new cluster id, with all the entries of its log, committed or not.
- * What others had acknowledged and this log does not have is lost. Reads only, unless `done` is given, which is called from
- * the loop of `env` when it is durable; then close the node. NULL with a line in `error` when it cannot be.
+ * What others had acknowledged and this log does not have is lost. Reads only, unless `done` is given, which is called
+ * from the loop of `env` when it is durable; then close the node. NULL with a line in `error` when it cannot be.
  */
 IKADA_API struct ikada_node *ikada_node_recover(struct env *env, const struct ikada_node_settings *settings,
 						struct ikada_recovery *found, void (*done)(void *context),

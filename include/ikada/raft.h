@@ -104,8 +104,8 @@ struct ikada_run {
 
 /* What bounds the memory of one core. */
 struct ikada_limits {
-	uint32_t
-		term_runs; /* Runs of terms in the log, at least 8. A node without room for its no-op does not campaign. */
+	/* Runs of terms in the log, at least 8. A node without room for its no-op does not campaign. */
+	uint32_t term_runs;
 	uint32_t inflight_messages;   /* AppendEntries with entries under way to each peer, at least 1. */
 	uint64_t inflight_bytes;      /* Their bytes, as reported by IKADA_SENT; one message is always allowed. */
 	uint64_t uncommitted_entries; /* Entries a leader holds beyond its commit index; more are refused as busy. */
@@ -120,8 +120,7 @@ struct ikada_settings {
 	uint64_t election_min_ns; /* An election timeout is drawn from [min, max]; min is at least 2 heartbeats. */
 	uint64_t election_max_ns;
 	uint64_t hint_delay_ns; /* After the leader's connection was lost, a member waits its rank times this. */
-	uint32_t
-		priority; /* 0 is usual. Each step more lets a member wait election_min_ns longer before it campaigns. */
+	uint32_t priority;	/* 0 is usual; each step lets it wait election_min_ns longer before it campaigns. */
 };
 
 /* What was found on disk; for a new node term 0, vote 0, an empty log and the first configuration. */

@@ -25,8 +25,8 @@ void ask_pause(void);
 /* One question. NULL: `error` says why. The caller frees the reply. */
 redisReply *ask_once(struct ask *ask, const char *command);
 /*
- * One that only the leader takes; goes where it is, and waits while another change is under way. False: it was not taken,
- * `error` says why.
+ * One that only the leader takes; goes where it is, and waits while another change is under way. False: it was not
+ * taken, `error` says why.
  */
 bool ask_leader(struct ask *ask, const char *command);
 /* The number in "NAME:NUMBER" of an INFO; false: there is none. */

@@ -1,6 +1,6 @@
 /*
- * `ikada member`: who the members are, and changes of them. A change goes on by itself once the leader has taken it; this
- * only shows how far it is, and may be interrupted.
+ * `ikada member`: who the members are, and changes of them. A change goes on by itself once the leader has taken it;
+ * this only shows how far it is, and may be interrupted.
  */
 #include "cli/ask.h"
 #include "cli/cli.h"

@@ -1,6 +1,6 @@
 /*
- * `ikada sim --real-time`: many clusters at once by the real clock, on two threads, so that they starve each other. Rules
- * may not be broken by that, and every cluster must get on; elections for nothing are counted, not judged.
+ * `ikada sim --real-time`: many clusters at once by the real clock, on two threads, so that they starve each other.
+ * Rules may not be broken by that, and every cluster must get on; elections for nothing are counted, not judged.
  */
 #include "cli/sim.h"
 

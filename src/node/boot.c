@@ -7,8 +7,8 @@
  * both come to life have no incarnation in common. A core that ever ran (a term or an entry is in the log), or that
  * hears from a running one, knows that already.
  *
- * A node that others have taken into their cluster stands by its cluster id from then on, and starts with a log that has
- * not been told of any configuration: nobody votes there.
+ * A node that others have taken into their cluster stands by its cluster id from then on, and starts with a log that
+ * has not been told of any configuration: nobody votes there.
  */
 #include "node/node_internal.h"
 

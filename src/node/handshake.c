@@ -5,8 +5,8 @@
  * boot, and the first configuration if it is durable there. Whoever does not agree says REFUSE with a sentence, and
  * closes. A second WELCOME, by either side, tells of a first configuration that has become durable since.
  * Refused: another cluster, another id than was dialed, who is not a member, or with another incarnation (a wiped disk
- * has forgotten what it promised, HOUSE 7). Of those who could be, it is remembered that they knock (roster.c). A member
- * with a later configuration than ours is believed that it is one.
+ * has forgotten what it promised, HOUSE 7). Of those who could be, it is remembered that they knock (roster.c). A
+ * member with a later configuration than ours is believed that it is one.
  */
 #include "node/node_internal.h"
 

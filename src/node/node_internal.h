@@ -11,7 +11,8 @@
  *	requests.c	what clients want: requests under way and their outcomes
  *	route.c		where requests go: propose, read, forward
  *	cache.c		the encoded log in memory
- *	roster.c	configurations with addresses, and the peers that follow from them;   roster_change.c  what is asked of them
+ *	roster.c	configurations with addresses, and the peers that follow from them
+ *	roster_change.c	what is asked of the members
  *	snapshot.c	snapshots of the own state: when, how, which are kept, and what of the log may go
  *	restore.c	the machine's state from a snapshot
  *	send.c	snapshots to others;   receive.c	from others

@@ -1,6 +1,6 @@
 /*
- * What is left of a cluster that has lost its majority for ever: one survivor's log becomes that of a cluster of its own,
- * under a new cluster id, so that those who come back later are not taken for members.
+ * What is left of a cluster that has lost its majority for ever: one survivor's log becomes that of a cluster of its
+ * own, under a new cluster id, so that those who come back later are not taken for members.
  *
  * Written is one more entry, the new configuration, in a new term, and then a base that names the new cluster and has
  * that configuration: what a base has is committed, and so all entries of this log are from then on. Before the base is

@@ -4,7 +4,8 @@
  * the one at the base. And the peers that follow from them.
  *
  * A peer has a place as long as the last configuration names its id, or the one before while the last one is not
- * committed, and a little longer, so that it hears that it has gone. Places never move. Nothing is closed inside a step.
+ * committed, and a little longer, so that it hears that it has gone. Places never move. Nothing is closed inside a
+ * step.
  */
 #include "node/node_internal.h"
 
@@ -252,6 +253,11 @@ static void follow(struct ikada_node *node, const struct wire_members *members)
 
 void roster_changed(struct ikada_node *node)
 {
+	struct ikada_raft_status status;
+	if (node->raft != NULL) {
+		ikada_raft_status(node->raft, &status);
+		CHECK_OP(status.config.index, ==, node->latest.config.index);
+	}
 	if (!settled(node))
 		follow(node, &node->before);
 	follow(node, &node->latest);

@@ -116,7 +116,8 @@ static bool due(const struct ikada_node *node)
 	uint64_t now = raw_now(node);
 	/* A state that may be wrong must not take the place of one that is not. */
 	if (!has_snapshots(node) || node->raft == NULL || node->restore.active || node->digests.doubted ||
-	    node->digests.unclear_since_ns != 0 || node->applied_members.config.count == 0 || node->applied <= snapshots_newest(node) || now < s->not_before_ns)
+	    node->digests.unclear_since_ns != 0 || node->applied_members.config.count == 0 ||
+	    node->applied <= snapshots_newest(node) || now < s->not_before_ns)
 		return false;
 	return s->wanted || s->bytes_since >= s->due_bytes ||
 	       (node->wants_compaction && now >= s->published_ns + NS_PER_S);

@@ -1,6 +1,6 @@
 /*
- * RAFT.MEMBER and RAFT.TRANSFER: what is asked of the cluster itself. Only the leader takes changes; another node says who
- * leads. A change that was taken goes on by itself: RAFT.MEMBER LIST and INFO tell how far it is.
+ * RAFT.MEMBER and RAFT.TRANSFER: what is asked of the cluster itself. Only the leader takes changes; another node says
+ * who leads. A change that was taken goes on by itself: RAFT.MEMBER LIST and INFO tell how far it is.
  */
 #include "server/local.h"
 

@@ -1,8 +1,9 @@
 /*
  * How long a cluster is without a leader, by the method of the paper (9.3 and Figure 16): five servers, a broadcast of
- * about 15 ms, most of it disk (a candidate writes its vote, sends, and is answered when that is written, too); the leader crashes at a random moment of its heartbeat interval, which is half of the
- * shortest election timeout, after a broadcast that all have received at once, and after an entry that only two of the
- * four others have, so that the other two cannot be elected. Measured is the time from the crash to the next leader.
+ * about 15 ms, most of it disk (a candidate writes its vote, sends, and is answered when that is written, too); the
+ * leader crashes at a random moment of its heartbeat interval, which is half of the shortest election timeout, after a
+ * broadcast that all have received at once, and after an entry that only two of the four others have, so that the other
+ * two cannot be elected. Measured is the time from the crash to the next leader.
  */
 #ifndef IKADA_SIM_ELECTIONS_H
 #define IKADA_SIM_ELECTIONS_H

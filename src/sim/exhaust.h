@@ -3,8 +3,8 @@
  * each state the five rules of Figure 3 of the paper must hold, and raft_check after each step.
  *
  * What can happen: a message arrives, in any order; it is lost, which shows only where a link is full; a disk completes
- * what waits, or the oldest of it; a node crashes and is back at once with what its disk had, and perhaps some of what it
- * had not completed; an election timer fires; a leader gives up; a client proposes; a leader beats, a candidate asks
+ * what waits, or the oldest of it; a node crashes and is back at once with what its disk had, and perhaps some of what
+ * it had not completed; an election timer fires; a leader gives up; a client proposes; a leader beats, a candidate asks
  * again; a node learns of a higher term. An append carries any prefix of the entries there are.
  *
  * Time is free: a timer may fire at any moment, and nobody is loyal to a leader by the clock (such loyalty only makes

@@ -1,12 +1,13 @@
 /*
- * What can happen, and the small driver around each bare core: it keeps what the core wrote until the disk completes it,
- * and holds every message until the ticket in its `after` is durable.
+ * What can happen, and the small driver around each bare core: it keeps what the core wrote until the disk completes
+ * it, and holds every message until the ticket in its `after` is durable.
  *
  * Reductions, each of which loses no run that could break a rule:
  * - A message that can never make a difference again is taken off its link; an event that makes none is not followed.
  * - A newer acknowledgement takes the older one's place.
  * - A higher term is learned when it is needed: before a timer fires, and by a leader that is asked for its vote.
- * - Loss is not an event. Whoever could lose a message may as well let it wait; only where a link is full something must
+ * - Loss is not an event. Whoever could lose a message may as well let it wait; only where a link is full something
+ * must
  *   go: the new message, or any that is there.
  */
 #include "sim/exhaust_internal.h"
@@ -484,8 +485,8 @@ static bool in_role(const struct xnode *node, enum ikada_role role, uint64_t ter
 }
 
 /*
- * The receiver will never do anything about it that counts, not even if it forgets what is not durable. That somebody is
- * in a higher term is not among it: that is learned in other ways. And a vote for who is no candidate any more only
+ * The receiver will never do anything about it that counts, not even if it forgets what is not durable. That somebody
+ * is in a higher term is not among it: that is learned in other ways. And a vote for who is no candidate any more only
  * keeps its voter from voting.
  */
 static bool is_dead(const struct xpacket *p, const struct xnode *from, const struct xnode *to)

@@ -1,7 +1,7 @@
 /*
- * How a state is known again. The three nodes are alike but for their names, so a state is the same as one in which they
- * have other names: of the hashes under the six namings the smallest counts. Each node and each message is hashed once,
- * when it is made, under all namings; a state's hash is made of sums, for messages on a link have no order.
+ * How a state is known again. The three nodes are alike but for their names, so a state is the same as one in which
+ * they have other names: of the hashes under the six namings the smallest counts. Each node and each message is hashed
+ * once, when it is made, under all namings; a state's hash is made of sums, for messages on a link have no order.
  */
 #include "sim/exhaust_internal.h"
 

@@ -84,7 +84,9 @@ void lab_persist_3(struct lab *lab)
 	lab_one(lab, 3);
 }
 
-/* Leaders crash with entries that some have, and their successors must not take them for committed (paper, figure 8). */
+/*
+ * Leaders crash with entries that some have, and their successors must not take them for committed (paper, figure 8).
+ */
 void lab_figure_8(struct lab *lab)
 {
 	lab_one(lab, 1);

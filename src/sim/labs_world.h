@@ -1,7 +1,7 @@
 /*
- * What every lab is made of: a few nodes in a simulated world, and the lab's hand on them. A lab is a function that does
- * one thing after another; between two of them the world goes on for as long as the lab says (lab_run). No lab looks at
- * the real clock, so none depends on how busy the machine is.
+ * What every lab is made of: a few nodes in a simulated world, and the lab's hand on them. A lab is a function that
+ * does one thing after another; between two of them the world goes on for as long as the lab says (lab_run). No lab
+ * looks at the real clock, so none depends on how busy the machine is.
  *
  * The nodes are those of the product, with log, disk and wire; their state machine keeps a list: at which index which
  * value was applied. Values are numbers, each drawn once. What one node has applied at an index, no other may have

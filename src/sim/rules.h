@@ -55,13 +55,13 @@ struct rules_counters {
 	uint64_t sent[IKADA_TIMEOUT_NOW + 1]; /* Messages, by kind. */
 	/* Members, on leaders: */
 	uint64_t configs_staged, configs_joint, configs_final; /* Appended. */
-	uint64_t configs_rolled_back;	   /* On any node: cut off the log. */
-	uint64_t joint_leader_died;	   /* A leader whose configuration is joint ended. */
-	uint64_t joint_taken_over;	   /* A leader began in a joint configuration. */
-	uint64_t staged_taken_over;	   /* ... in a staged one. */
-	uint64_t promoted;		   /* Learners and those who joined that came to vote. */
-	uint64_t installs_to_learners;	   /* On a node that does not vote, or knows of no configuration. */
-	uint64_t leaders_removed;	   /* A leader stepped down that is no voter any more. */
+	uint64_t configs_rolled_back;			       /* On any node: cut off the log. */
+	uint64_t joint_leader_died;			       /* A leader whose configuration is joint ended. */
+	uint64_t joint_taken_over;			       /* A leader began in a joint configuration. */
+	uint64_t staged_taken_over;			       /* ... in a staged one. */
+	uint64_t promoted;				       /* Learners and those who joined that came to vote. */
+	uint64_t installs_to_learners;	     /* On a node that does not vote, or knows of no configuration. */
+	uint64_t leaders_removed;	     /* A leader stepped down that is no voter any more. */
 	uint64_t votes_refused_to_strangers; /* Requests to vote by who is no voter of the receiver's configuration. */
 	uint64_t timeouts_now;
 };

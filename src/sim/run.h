@@ -1,7 +1,7 @@
 /*
  * One run of the simulation: a cluster, its clients and its faults, all from one seed; 60 virtual seconds, of which the
- * first 40 have faults. Progress is demanded of the last 20; then everything seen is judged. A short run is 6 seconds, 4
- * of them with faults, which come, and go, eight times as fast.
+ * first 40 have faults. Progress is demanded of the last 20; then everything seen is judged. A short run is 6 seconds,
+ * 4 of them with faults, which come, and go, eight times as fast.
  */
 #ifndef IKADA_SIM_RUN_H
 #define IKADA_SIM_RUN_H

@@ -53,7 +53,7 @@ struct sim_counters {
 /* ---- The world ---- */
 
 struct sim *sim_create(uint64_t seed);
-void sim_destroy(struct sim *sim); /* Ends all processes and frees everything. */
+void sim_destroy(struct sim *sim);				    /* Ends all processes and frees everything. */
 void sim_set_hooks(struct sim *sim, const struct sim_hooks *hooks); /* Copied. */
 
 uint64_t sim_now(const struct sim *sim);
@@ -64,8 +64,8 @@ bool sim_step(struct sim *sim);
 /* Dispatches all events up to and including `time`; afterwards it is `time`. */
 void sim_run_until(struct sim *sim, uint64_t time);
 /*
- * The same for a world that follows a clock which has gone on to `time` meanwhile: what was due before comes late, all of
- * it at `time`, in the order in which it was due.
+ * The same for a world that follows a clock which has gone on to `time` meanwhile: what was due before comes late, all
+ * of it at `time`, in the order in which it was due.
  */
 void sim_catch_up(struct sim *sim, uint64_t time);
 /* When something is due next; UINT64_MAX: never. */
@@ -101,8 +101,8 @@ struct env *sim_host_env(struct sim_host *host); /* NULL when not running. */
 bool sim_host_run(struct sim_host *host, void (*fn)(void *context), void *context);
 
 enum sim_crash {
-	SIM_KILL,	  /* The process dies. The system lives: unsynced data stays, still unsynced; peers see resets. */
-	SIM_POWER,	  /* The machine dies: unsynced data is lost; peers see resets after a delay, as after a reboot. */
+	SIM_KILL,  /* The process dies. The system lives: unsynced data stays, still unsynced; peers see resets. */
+	SIM_POWER, /* The machine dies: unsynced data is lost; peers see resets after a delay, as after a reboot. */
 	SIM_POWER_SILENT, /* The same, but peers see nothing before they write. */
 };
 /*
@@ -176,9 +176,9 @@ struct sim_link {
 	uint64_t delay_min_ns, delay_max_ns;
 	uint32_t slow_ppm; /* So many deliveries take up to slow_max_ns more. */
 	uint64_t slow_max_ns;
-	uint64_t byte_ns; /* Added for each byte. */
+	uint64_t byte_ns;		  /* Added for each byte. */
 	uint32_t drop_ppm, duplicate_ppm; /* Of frames. */
-	uint32_t split_ppm; /* Of deliveries of ordered bytes; each rest may be split again. */
+	uint32_t split_ppm;		  /* Of deliveries of ordered bytes; each rest may be split again. */
 	uint64_t window_bytes; /* So much may be on its way or unread; the rest is pending at the writer. Not 0. */
 };
 /* Defaults: 100..500 us, nothing slow, dropped or duplicated, 100000 ppm split, 256 KiB window. */
@@ -199,7 +199,7 @@ struct sim_net_settings {
 struct sim_net_settings *sim_net_settings(struct sim *sim);
 
 void sim_net_cut(struct sim_host *a, struct sim_host *b, bool both_ways); /* Else only from a to b. */
-void sim_net_heal(struct sim_host *a, struct sim_host *b); /* Both ways. */
+void sim_net_heal(struct sim_host *a, struct sim_host *b);		  /* Both ways. */
 void sim_net_heal_all(struct sim *sim);
 bool sim_net_is_cut(const struct sim_host *from, const struct sim_host *to);
 /* Resets all connections between two hosts; what is on its way is lost. */

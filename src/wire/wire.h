@@ -13,8 +13,8 @@
  *	24		body
  *
  * HELLO and WELCOME: to, from, incarnation, boot (8 each); size of the client address (2), the address; then, if the
- *	cluster id is not 0, the last configuration in the sender's log as wire_put_config writes it; without members if it
- *	has none.
+ *	cluster id is not 0, the last configuration in the sender's log as wire_put_config writes it; without members if
+ *	it has none.
  * REFUSE: a sentence.   PING: nothing.
  * RAFT: kind (1), granted (1), rejected (1), transfer (1), zeros (4), then from, to, term, round, sent_ns, prev_index,
  *	prev_term, last_index, last_term, commit, match_index, verified_index, conflict_index, conflict_term (8 each);

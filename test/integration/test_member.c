@@ -1,5 +1,6 @@
 /*
- * Real processes whose members change under load, by `ikada member`: a cluster of five is replaced node by node; a wiped
+ * Real processes whose members change under load, by `ikada member`: a cluster of five is replaced node by node; a
+ * wiped
  * disk is replaced; leadership is handed on. Nothing that was acknowledged is lost, and how long writes waited is told.
  */
 #include "cluster.h"

@@ -492,6 +492,31 @@ static void expect_info(const char *line, const char *const *parts, const char *
 	expect_size(buf_size(out));
 }
 
+/* The node of this world takes what is asked of ids below 100, and else says what it heard. */
+static void test_raft(void **state)
+{
+	static const struct step steps[] = {
+		{"RAFT.MEMBER ADD 4 h:1", "+OK\r\n"},
+		{"raft.member add 104 h:1", "-ERR action 0, node 104, address h:1\r\n"},
+		{"RAFT.MEMBER ADD 104 h:1 LEARNER", "-ERR action 1, node 104, address h:1\r\n"},
+		{"RAFT.MEMBER REMOVE 104", "-ERR action 2, node 104, address none\r\n"},
+		{"RAFT.MEMBER REPLACE 104", "-ERR action 3, node 104, address none\r\n"},
+		{"RAFT.MEMBER REPLACE 104 h:2", "-ERR action 3, node 104, address h:2\r\n"},
+		{"RAFT.MEMBER PROMOTE 104", "-ERR action 4, node 104, address none\r\n"},
+		{"RAFT.TRANSFER", "+OK\r\n"},
+		{"RAFT.TRANSFER 104", "-ERR to node 104 within 2000000000\r\n"},
+		{"RAFT.MEMBER ADD 0 h:1", "-ERR the id of a node is at least 1\r\n"},
+		{"RAFT.MEMBER ADD x h:1", "-ERR value is not an integer or out of range\r\n"},
+		{"RAFT.MEMBER ADD 4 h:1 VOTER", "-ERR syntax error\r\n"},
+		{"RAFT.MEMBER REPLACE 4 h:1 x", "-ERR syntax error\r\n"},
+		{"RAFT.TRANSFER 4 5", "-ERR syntax error\r\n"},
+		{"RAFT.MEMBER ADD 4", ARITY("raft.member|add")},
+		{"RAFT.MEMBER", ARITY("raft.member")},
+	};
+	(void)state;
+	RUN(steps);
+}
+
 static void test_info(void **state)
 {
 	static const char *const all[] = {"# Server\r\nredis_version:7.0.15\r\nikada_version:",
@@ -557,6 +582,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_command_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_command_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_raft, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_info, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
