@@ -706,7 +706,7 @@ static void test_commands_table(void **state)
 static void test_tables(void **state)
 {
 	(void)state;
-	static const struct number entries[] = {VALUE(ENTRY_NOOP), VALUE(ENTRY_COMMAND)};
+	static const struct number entries[] = {VALUE(ENTRY_NOOP), VALUE(ENTRY_COMMAND), VALUE(ENTRY_CONFIG)};
 	static const struct number batches[] = {VALUE(BATCH_NORMAL), VALUE(BATCH_SEAL), VALUE(BATCH_CUT),
 						VALUE(BATCH_OPEN)};
 	static const struct number records[] = {VALUE(RECORD_HARD), VALUE(RECORD_ENTRIES), VALUE(RECORD_BASE),
