@@ -142,7 +142,10 @@ static void drop_frame(void)
 
 static struct ikada_config three(void)
 {
-	return (struct ikada_config){.max_id = 7, .count = 3, .members = {{1, 11}, {2, 22}, {7, UINT64_MAX}}};
+	return (struct ikada_config){
+		.max_id = 7,
+		.count = 3,
+		.members = {{1, 11, IKADA_VOTER}, {2, 22, IKADA_VOTER}, {7, UINT64_MAX, IKADA_VOTER}}};
 }
 
 static void test_config(void **state)
