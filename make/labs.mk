@@ -1,6 +1,7 @@
 # Labs, and what takes long: see docs/testing.md.
 LAB_RUNS ?= 20
-.PHONY: labs labs-20000 sim-million exhaust elections real-time worth
+GRAPH_RUNS ?= 5
+.PHONY: labs labs-20000 sim-million exhaust elections graphs real-time worth
 labs: $(B)/ikada
 	$(B)/ikada sim --lab all --runs $(LAB_RUNS) --jobs 2
 
@@ -13,6 +14,10 @@ exhaust: $(B)/ikada
 
 elections: $(B)/ikada
 	$(B)/ikada sim --elections --jobs 2 --svg docs/elections.svg
+
+graphs: $(B)/ikada
+	$(B)/ikada sim --graphs --runs $(GRAPH_RUNS) --jobs 2
+	$(B)/ikada sim --graphs-cut --runs $(GRAPH_RUNS) --jobs 2
 
 real-time: $(B)/ikada
 	$(B)/ikada sim --real-time --clusters 400

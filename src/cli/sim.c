@@ -267,7 +267,7 @@ int cli_sim(int argc, char **argv)
 	const char *seeds = NULL, *lab = NULL, *svg = NULL;
 	uint64_t trials = 1000, clusters = 400, seconds = 60;
 	bool trace = false, stop = false, given = false, exhaust = false, no_raft_check = false, elections = false,
-	     real_time = false, brief = false;
+	     real_time = false, brief = false, graphs = false, graphs_cut = false;
 	uint64_t terms = 4, entries = 3, timeouts = 4, restarts = 2, in_flight = 2, beats = 0;
 	const struct flag flags[] = {
 		{.name = "seed", .value = "S", .help = "run this one", .number = &seed, .max = UINT64_MAX},
@@ -286,7 +286,12 @@ int cli_sim(int argc, char **argv)
 		{.name = "short", .help = "runs of 6 s instead of 60, with faults close together", .on = &brief},
 		{.name = "profile", .value = "NAME", .help = "faults; or churn: members change, too", .text = &profile},
 		{.name = "lab", .value = "NAME", .help = "run this lab, or all; list: names them", .text = &lab},
-		{.name = "runs", .value = "N", .help = "of each lab", .number = &runs, .min = 1, .max = 1000000000},
+		{.name = "runs",
+		 .value = "N",
+		 .help = "of each lab, or graph",
+		 .number = &runs,
+		 .min = 1,
+		 .max = 1000000000},
 		{.name = "exhaust", .help = "all runs of three cores within bounds", .on = &exhaust},
 		{.name = "no-raft-check", .help = "leave out the core's own rules", .on = &no_raft_check},
 		{.name = "terms", .value = "N", .help = "bound of --exhaust", .number = &terms, .min = 1, .max = 6},
@@ -298,6 +303,8 @@ int cli_sim(int argc, char **argv)
 		{.name = "elections", .help = "how long there is no leader after a crash", .on = &elections},
 		{.name = "trials", .value = "N", .help = "of --elections", .number = &trials, .min = 1, .max = 1000},
 		{.name = "svg", .value = "FILE", .help = "a plot of --elections", .text = &svg},
+		{.name = "graphs", .help = "who leads when not all members reach each other", .on = &graphs},
+		{.name = "graphs-cut", .help = "the same, cut into a cluster that runs", .on = &graphs_cut},
 		{.name = "real-time", .help = "many clusters at once by the real clock", .on = &real_time},
 		{.name = "clusters",
 		 .value = "N",
@@ -328,6 +335,8 @@ int cli_sim(int argc, char **argv)
 			(uint32_t)beats, !no_raft_check});
 	if (elections)
 		return sim_elections(&(struct sim_elections_settings){seed, (uint32_t)trials, (uint32_t)jobs, svg});
+	if (graphs || graphs_cut)
+		return sim_graphs(&(struct sim_graphs_settings){seed, runs, (uint32_t)jobs, graphs_cut});
 	if (real_time)
 		return sim_real_time(&(struct sim_real_time_settings){seed, (uint32_t)clusters, seconds});
 	bool churn = strcmp(profile, "churn") == 0;

@@ -29,6 +29,14 @@ struct sim_elections_settings {
 };
 int sim_elections(const struct sim_elections_settings *settings);
 
+struct sim_graphs_settings {
+	uint64_t seed; /* Of the first run; then come the next ones. */
+	uint64_t runs; /* Of each graph. */
+	uint32_t jobs;
+	bool cut; /* The graph is cut into a cluster that runs; failures are printed, not judged. */
+};
+int sim_graphs(const struct sim_graphs_settings *settings);
+
 struct sim_real_time_settings {
 	uint64_t seed;
 	uint32_t clusters;
