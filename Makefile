@@ -149,7 +149,7 @@ bench-sync: $(B)/bench/sync
 help:
 	@echo 'make                  the program and the libraries, in build/ (B=DIR: elsewhere; CC=clang; OPT=-O0)'
 	@echo 'make core             libikada-core.a: consensus alone, without libuv'
-	@echo 'make test             everything that script/test runs, about 12 minutes'
+	@echo 'make test             everything that script/test runs, about a quarter of an hour'
 	@echo 'make units            unit tests and scripts; make unit-NAME runs one'
 	@echo 'make integration      real processes; make integration-NAME runs one'
 	@echo 'make sim              2000 seeds in the simulator; SEEDS=A..B'

@@ -2,8 +2,6 @@
 #ifndef IKADA_CLI_CLI_H
 #define IKADA_CLI_CLI_H
 
-#define IKADA_VERSION "0.1.0"
-
 int cli_server(int argc, char **argv);
 int cli_dev(int argc, char **argv);
 int cli_status(int argc, char **argv);

@@ -1,5 +1,6 @@
 /* The `ikada` program: finds the subcommand. */
 #include "cli/cli.h"
+#include "server/server.h"
 
 #include <stdio.h>
 #include <string.h>
