@@ -20,7 +20,19 @@ void ask_begin(struct ask *ask, const char *host, uint64_t port, uint64_t wait_s
 	memset(ask, 0, sizeof *ask);
 	snprintf(ask->address, sizeof ask->address, strchr(host, ':') == NULL ? "%.256s:%ju" : "[%.256s]:%ju", host,
 		 (uintmax_t)port);
+	memcpy(ask->home, ask->address, sizeof ask->home);
 	ask->deadline_ms = now_ms() + (int64_t)wait_s * 1000;
+}
+
+/* Whoever was asked is not the leader, or not any more: the node that the user named hears of the next one. */
+static void go_home(struct ask *ask)
+{
+	memcpy(ask->address, ask->home, sizeof ask->address);
+}
+
+static bool is_home(const struct ask *ask)
+{
+	return strcmp(ask->address, ask->home) == 0;
 }
 
 bool ask_in_time(const struct ask *ask)
@@ -38,8 +50,10 @@ redisReply *ask_once(struct ask *ask, const char *command)
 {
 	struct client_call call = {.address = ask->address, .command = command};
 	client_ask(&call, 1, ASK_MS);
-	if (call.reply == NULL)
+	if (call.reply == NULL) {
 		snprintf(ask->error, sizeof ask->error, "%s: %s", ask->address, call.error);
+		go_home(ask);
+	}
 	return call.reply;
 }
 
@@ -65,18 +79,20 @@ static bool passes(const struct ask *ask)
 bool ask_leader(struct ask *ask, const char *command)
 {
 	for (;;) {
+		bool at_home = is_home(ask);
 		redisReply *reply = ask_once(ask, command);
-		if (reply == NULL)
-			return false;
-		bool taken = reply->type != REDIS_REPLY_ERROR;
-		if (!taken)
+		bool answered = reply != NULL, taken = answered && reply->type != REDIS_REPLY_ERROR;
+		if (answered && !taken)
 			snprintf(ask->error, sizeof ask->error, "%s",
 				 strncmp(reply->str, "ERR ", 4) == 0 ? reply->str + 4 : reply->str);
 		freeReplyObject(reply);
 		if (taken)
 			return true;
-		if (!ask_in_time(ask) || (!follow(ask) && !passes(ask)))
+		bool again = answered ? follow(ask) || passes(ask) : !at_home;
+		if (!again || !ask_in_time(ask))
 			return false;
+		if (strstr(ask->error, "no leader is known") != NULL)
+			go_home(ask);
 		ask_pause();
 	}
 }

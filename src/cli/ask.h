@@ -13,7 +13,8 @@
 enum { ASK_ADDRESS_BYTES = 320, ASK_ERROR_BYTES = 512 };
 
 struct ask {
-	char address[ASK_ADDRESS_BYTES]; /* Of the node that is asked: the leader, once it is known. */
+	char home[ASK_ADDRESS_BYTES];    /* Of the node that the user named. */
+	char address[ASK_ADDRESS_BYTES]; /* Of the node that is asked: the leader, while one is known and answers. */
 	int64_t deadline_ms;
 	char error[ASK_ERROR_BYTES];
 };
@@ -22,7 +23,7 @@ struct ask {
 void ask_begin(struct ask *ask, const char *host, uint64_t port, uint64_t wait_s);
 bool ask_in_time(const struct ask *ask);
 void ask_pause(void);
-/* One question. NULL: `error` says why. The caller frees the reply. */
+/* One question. NULL: `error` says why, and the next one goes home. The caller frees the reply. */
 redisReply *ask_once(struct ask *ask, const char *command);
 /*
  * One that only the leader takes; goes where it is, and waits while another change is under way. False: it was not

@@ -32,6 +32,8 @@ static bool leads(struct ikada_node *node, const struct answer *answer)
 	const struct peer *leader = links_peer(node, node->leader);
 	if (node->raft != NULL && node->role == IKADA_LEADER)
 		return true;
+	if (node->raft == NULL)
+		return no(answer, "no leader is known here: this node is in no cluster yet");
 	if (leader == NULL)
 		return no(answer, "no leader is known here");
 	if (leader->client_address[0] == '\0')
