@@ -19,6 +19,9 @@
 #include <time.h>
 
 enum { ROUNDS = 3, KEY_BYTES = 16, VALUE_BYTES = 64 };
+#ifndef GROUP
+#define GROUP 16
+#endif
 
 struct bench {
 	uint64_t keys;
@@ -29,9 +32,33 @@ struct bench {
 	uint64_t sum; /* So that no read is left out by the compiler. */
 };
 
-enum phase { PUT_RANDOM, GET, GET_ABSENT, OVERWRITE, OVERWRITE_HELD, SCAN, DELETE_HALF, PUT_ASCENDING, PHASES };
-static const char *const names[PHASES] = {"put, random order", "get",  "get, absent", "overwrite",
-					  "overwrite, held",   "scan", "delete half", "put, ascending"};
+enum phase {
+	PUT_RANDOM,
+	GET,
+	GET_EXPECTED,
+	GET_ABSENT,
+	OVERWRITE,
+	OVERWRITE_EXPECTED,
+	OVERWRITE_HELD,
+	SCAN,
+	DELETE_HALF,
+	PUT_EXPECTED,
+	PUT_ASCENDING,
+	PHASES
+};
+static const char *const names[PHASES] = {
+	[PUT_RANDOM] = "put, random order",
+	[GET] = "get",
+	[GET_EXPECTED] = "get, expected",
+	[GET_ABSENT] = "get, absent",
+	[OVERWRITE] = "overwrite",
+	[OVERWRITE_EXPECTED] = "overwrite, expected",
+	[OVERWRITE_HELD] = "overwrite, held",
+	[SCAN] = "scan",
+	[DELETE_HALF] = "delete half",
+	[PUT_EXPECTED] = "put, expected",
+	[PUT_ASCENDING] = "put, ascending",
+};
 
 static uint64_t now_ns(void)
 {
@@ -73,13 +100,23 @@ static void start_empty(struct bench *b)
 	b->store = store_create(&b->mem);
 }
 
+static void expect(struct bench *b, uint64_t first)
+{
+	struct store_slice keys[STORE_AHEAD_MAX];
+	size_t count = 0;
+	for (; count < GROUP && first + count < b->keys; count++)
+		keys[count] = (struct store_slice){(const uint8_t *)b->shuffled[first + count], KEY_BYTES};
+	store_expect(b->store, keys, count);
+}
+
 static double run(struct bench *b, enum phase phase)
 {
-	if (phase == PUT_RANDOM || phase == PUT_ASCENDING)
+	if (phase == PUT_RANDOM || phase == PUT_EXPECTED || phase == PUT_ASCENDING)
 		start_empty(b);
 	struct store_root *root = phase == OVERWRITE_HELD ? store_hold(b->store) : NULL;
 	struct store_slice slice = {NULL, 0}, found = {NULL, 0};
 	struct store_cursor cursor;
+	bool expected = phase == GET_EXPECTED || phase == OVERWRITE_EXPECTED || phase == PUT_EXPECTED;
 	char key[KEY_BYTES], value[VALUE_BYTES] = "value";
 	uint64_t calls = phase == DELETE_HALF ? b->keys / 2 : b->keys, start = now_ns();
 	if (phase == SCAN)
@@ -89,9 +126,11 @@ static double run(struct bench *b, enum phase phase)
 		if (phase == GET_ABSENT)
 			key[KEY_BYTES - 1] = 'x';
 		value[0] = (char)i;
+		if (expected && i % GROUP == 0)
+			expect(b, i);
 		if (phase == SCAN)
 			b->sum += store_next(&cursor, &slice, &found) ? found.bytes[0] : 0u;
-		else if (phase == GET || phase == GET_ABSENT)
+		else if (phase == GET || phase == GET_ABSENT || phase == GET_EXPECTED)
 			b->sum += store_get(b->store, key, sizeof key, &found) ? found.bytes[0] : 0u;
 		else if (phase == DELETE_HALF)
 			store_delete(b->store, key, sizeof key);

@@ -1,7 +1,7 @@
 # Labs, and what takes long: see docs/testing.md.
 LAB_RUNS ?= 20
 GRAPH_RUNS ?= 5
-.PHONY: labs labs-20000 sim-million exhaust elections graphs real-time worth
+.PHONY: labs labs-20000 sim-million exhaust elections graphs real-time starve worth
 labs: $(B)/ikada
 	$(B)/ikada sim --lab all --runs $(LAB_RUNS) --jobs 2
 
@@ -21,6 +21,11 @@ graphs: $(B)/ikada
 
 real-time: $(B)/ikada
 	$(B)/ikada sim --real-time --clusters 400
+	$(B)/ikada sim --real-time --clusters 1000
+
+# Twenty minutes; test/starve/run says what can be set.
+starve: $(B)/ikada
+	IKADA=$(abspath $(B)/ikada) test/starve/run
 
 worth:
 	test/mutants/worth

@@ -142,23 +142,36 @@ IKADA_API bool ikada_node_change(struct ikada_node *node, enum ikada_member_acti
 IKADA_API bool ikada_node_transfer(struct ikada_node *node, uint64_t to, uint64_t deadline_ns, char *error,
 				   size_t error_size);
 
-/* What a log tells of a cluster, and what it would be, or is now, after ikada_node_recover. */
+/* Of what a survivor says of itself, with its end. */
+enum { IKADA_SURVIVOR_BYTES = 4096 };
+
+/* What a log tells of a cluster, and what becomes of it by ikada_node_recover. */
 struct ikada_recovery {
-	uint64_t cluster_id, new_cluster_id;
+	uint64_t id, incarnation, cluster_id;
 	uint64_t last_index, last_term;
 	uint64_t commit; /* An index known to be committed. */
 	struct ikada_config config;
+	char survivor[IKADA_SURVIVOR_BYTES]; /* What this node is to be named as among the survivors. */
+	/* If survivors were named: */
+	bool done; /* It was done before; then nothing but these ids is told. */
+	uint64_t new_cluster_id;
+	uint64_t begins;		      /* The one whose log becomes that of the new cluster. */
+	uint64_t begins_index, begins_commit; /* Its last entry, and what of it is known to be committed. */
+	struct ikada_config next;	      /* The members of the new cluster; as of this node's log. */
 };
 /*
- * When the majority of a cluster is lost for ever: of the data directory of one survivor, which must not be running,
- * makes
- * a cluster of which it is the only member, under a new cluster id, with all the entries of its log, committed or not.
- * What others had acknowledged and this log does not have is lost. Reads only, unless `done` is given, which is called
- * from the loop of `env` when it is durable; then close the node. NULL with a line in `error` when it cannot be.
+ * When the majority of a cluster is lost for ever: makes a new cluster of the survivors, under a new id, with all the
+ * entries that the log of one of them has, committed or not. None of them may be running. First of each data directory
+ * with `survivors` NULL: reads only, and tells what this node is to be named as. Then of each with the same
+ * `survivors`, all those names with commas between: the one that is to begin gets the new configuration; of any other
+ * the data are set aside, and it is an empty node that the first one takes in. Does nothing unless `done` is given,
+ * which is called from the loop of `env` when all is durable; then close the node. It may be done again after an
+ * interruption. NULL with a line in `error` when it cannot be. The settings' id and cluster are not used.
  */
 IKADA_API struct ikada_node *ikada_node_recover(struct env *env, const struct ikada_node_settings *settings,
-						struct ikada_recovery *found, void (*done)(void *context),
-						void *context, char *error, size_t error_size);
+						const char *survivors, struct ikada_recovery *found,
+						void (*done)(void *context), void *context, char *error,
+						size_t error_size);
 
 struct ikada_node_status {
 	struct ikada_raft_status raft; /* All zero before the first configuration is known. */

@@ -6,19 +6,25 @@
 #include <stdio.h>
 #include <string.h>
 
-/* An emptied buffer larger than this gives its memory back: one large value must not stay for ever. */
 #define KEEP_BYTES ((size_t)256 * 1024)
 
 void buf_init(struct buf *buf, struct mem *mem)
 {
 	memset(buf, 0, sizeof *buf);
 	buf->mem = mem;
+	buf->keep = KEEP_BYTES;
+}
+
+void buf_keep(struct buf *buf, size_t keep)
+{
+	buf->keep = keep;
 }
 
 void buf_free(struct buf *buf)
 {
 	mem_free(buf->mem, buf->bytes);
-	buf_init(buf, buf->mem);
+	buf->bytes = NULL;
+	buf->start = buf->end = buf->room = 0;
 }
 
 uint8_t *buf_reserve(struct buf *buf, size_t n)
@@ -64,7 +70,7 @@ void buf_consume(struct buf *buf, size_t n)
 	buf->start += n;
 	if (buf->start < buf->end)
 		return;
-	if (buf->room > KEEP_BYTES)
+	if (buf->room > buf->keep)
 		buf_free(buf);
 	buf->start = 0;
 	buf->end = 0;

@@ -12,9 +12,11 @@ struct buf {
 	size_t start; /* First byte not yet consumed. */
 	size_t end;   /* One past the last byte. */
 	size_t room;  /* Bytes allocated. */
+	size_t keep;  /* Emptied, it gives back more room than this: one large value must not stay for ever. */
 };
 
 void buf_init(struct buf *buf, struct mem *mem);
+void buf_keep(struct buf *buf, size_t keep);	 /* For one that is often large. */
 void buf_free(struct buf *buf);			 /* Back to empty, with nothing allocated; may be used again. */
 uint8_t *buf_reserve(struct buf *buf, size_t n); /* Where the next n bytes may be written; then say buf_added. */
 void buf_added(struct buf *buf, size_t n);

@@ -32,6 +32,12 @@ static inline void list_push(struct list *head, struct list *link)
 	head->prev = link;
 }
 
+/* Adds `link` at the start of the list. */
+static inline void list_push_first(struct list *head, struct list *link)
+{
+	list_push(head->next, link);
+}
+
 /* Takes `link` out of whatever list it is in; harmless for one that is in none. */
 static inline void list_remove(struct list *link)
 {

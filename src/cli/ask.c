@@ -24,17 +24,6 @@ void ask_begin(struct ask *ask, const char *host, uint64_t port, uint64_t wait_s
 	ask->deadline_ms = now_ms() + (int64_t)wait_s * 1000;
 }
 
-/* Whoever was asked is not the leader, or not any more: the node that the user named hears of the next one. */
-static void go_home(struct ask *ask)
-{
-	memcpy(ask->address, ask->home, sizeof ask->address);
-}
-
-static bool is_home(const struct ask *ask)
-{
-	return strcmp(ask->address, ask->home) == 0;
-}
-
 bool ask_in_time(const struct ask *ask)
 {
 	return now_ms() < ask->deadline_ms;
@@ -46,15 +35,49 @@ void ask_pause(void)
 	nanosleep(&pause, NULL);
 }
 
-redisReply *ask_once(struct ask *ask, const char *command)
+void ask_remember(struct ask *ask, const char *address)
+{
+	bool known = *address == '\0' || ask->other_count == ASK_OTHERS_MAX || strcmp(address, ask->home) == 0;
+	for (uint32_t i = 0; !known && i < ask->other_count; i++)
+		known = strcmp(address, ask->others[i]) == 0;
+	if (!known)
+		snprintf(ask->others[ask->other_count++], ASK_ADDRESS_BYTES, "%.300s", address);
+}
+
+static bool is_home(const struct ask *ask)
+{
+	return strcmp(ask->address, ask->home) == 0;
+}
+
+/* Whoever was asked is not there, or knows no leader. False: there is nobody else to ask. */
+static bool go_elsewhere(struct ask *ask)
+{
+	const char *next = ask->home;
+	if (is_home(ask) && ask->other_count == 0)
+		return false;
+	if (is_home(ask))
+		next = ask->others[ask->next_other++ % ask->other_count];
+	snprintf(ask->address, sizeof ask->address, "%s", next);
+	return true;
+}
+
+static redisReply *ask_here(struct ask *ask, const char *command, bool *sent)
 {
 	struct client_call call = {.address = ask->address, .command = command};
 	client_ask(&call, 1, ASK_MS);
-	if (call.reply == NULL) {
+	if (call.reply == NULL)
 		snprintf(ask->error, sizeof ask->error, "%s: %s", ask->address, call.error);
-		go_home(ask);
-	}
+	*sent = call.sent;
 	return call.reply;
+}
+
+redisReply *ask_once(struct ask *ask, const char *command)
+{
+	bool sent;
+	redisReply *reply = ask_here(ask, command, &sent);
+	if (reply == NULL)
+		go_elsewhere(ask);
+	return reply;
 }
 
 /* "... the leader is node N at HOST:PORT": goes there. */
@@ -76,23 +99,29 @@ static bool passes(const struct ask *ask)
 	       strstr(ask->error, "has not been seen") != NULL || strstr(ask->error, "has been seen") != NULL;
 }
 
-bool ask_leader(struct ask *ask, const char *command)
+enum ask_outcome ask_leader(struct ask *ask, const char *command)
 {
 	for (;;) {
-		bool at_home = is_home(ask);
-		redisReply *reply = ask_once(ask, command);
-		bool answered = reply != NULL, taken = answered && reply->type != REDIS_REPLY_ERROR;
-		if (answered && !taken)
-			snprintf(ask->error, sizeof ask->error, "%s",
-				 strncmp(reply->str, "ERR ", 4) == 0 ? reply->str + 4 : reply->str);
-		freeReplyObject(reply);
-		if (taken)
-			return true;
-		bool again = answered ? follow(ask) || passes(ask) : !at_home;
+		bool sent, again;
+		redisReply *reply = ask_here(ask, command, &sent);
+		if (reply == NULL) {
+			again = go_elsewhere(ask);
+			if (sent)
+				return ASK_UNSURE;
+		} else {
+			bool taken = reply->type != REDIS_REPLY_ERROR;
+			if (!taken)
+				snprintf(ask->error, sizeof ask->error, "%s",
+					 strncmp(reply->str, "ERR ", 4) == 0 ? reply->str + 4 : reply->str);
+			freeReplyObject(reply);
+			if (taken)
+				return ASK_TAKEN;
+			again = follow(ask) || passes(ask);
+			if (strstr(ask->error, "no leader is known") != NULL)
+				go_elsewhere(ask);
+		}
 		if (!again || !ask_in_time(ask))
-			return false;
-		if (strstr(ask->error, "no leader is known") != NULL)
-			go_home(ask);
+			return ASK_REFUSED;
 		ask_pause();
 	}
 }

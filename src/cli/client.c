@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +32,7 @@ static void end(struct asking *asking, const char *error)
 {
 	if (error != NULL)
 		snprintf(asking->call->error, sizeof asking->call->error, "%s", error);
+	asking->call->sent = asking->sent;
 	redisFree(asking->context);
 	asking->context = NULL;
 }

@@ -7,6 +7,7 @@
 #ifndef IKADA_CLI_CLIENT_H
 #define IKADA_CLI_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <hiredis/hiredis.h>
@@ -17,6 +18,7 @@ struct client_call {
 	const char *address; /* "HOST:PORT", "[HOST]:PORT". */
 	const char *command; /* A line, as for redisCommand, without arguments. */
 	redisReply *reply;   /* NULL: `error` says why. freeReplyObject is the caller's. */
+	bool sent;	     /* It went out: without a reply it is not known what became of it. */
 	char error[CLIENT_ERROR_BYTES];
 };
 

@@ -17,7 +17,7 @@ static const struct command commands[] = {
 	{"status", cli_status, "how a cluster is: who leads, who lags, who does not answer"},
 	{"member", cli_member, "who the members are: list, add, remove, replace, promote"},
 	{"transfer", cli_transfer, "another node is to lead"},
-	{"recover", cli_recover, "after the loss of a majority: a new cluster from one survivor"},
+	{"recover", cli_recover, "after the loss of a majority: a new cluster of the survivors"},
 	{"bench", cli_bench, "a load on a cluster, and how long its requests took"},
 	{"sim", cli_sim, "clusters in a simulated world, with faults, from seeds"},
 };

@@ -54,8 +54,10 @@ static int list(struct ask *ask)
 /* ---- Progress ---- */
 
 struct progress {
-	char standing[16]; /* "" when it is no member; "changing" while there are two of it. */
-	bool committed;
+	char standing[16];    /* "" when it is no member; "changing" while there are two of it. */
+	char incarnation[24]; /* Of the last one. */
+	bool committed;	      /* All that is known of members. */
+	bool leads;	      /* Who says so leads. */
 	uint64_t match, last;
 };
 
@@ -74,20 +76,23 @@ static bool look(struct ask *ask, const char *id, struct progress *progress)
 {
 	memset(progress, 0, sizeof *progress);
 	redisReply *members = ask_once(ask, "RAFT.MEMBER LIST");
-	redisReply *info = ask_once(ask, "INFO raft");
+	redisReply *info = members == NULL ? NULL : ask_once(ask, "INFO raft");
 	bool known = members != NULL && members->type == REDIS_REPLY_ARRAY && info != NULL && info->str != NULL;
 	for (size_t i = 0; known && i < members->elements; i++) {
-		const char *standing = text_of(members->element[i], 2);
-		if (strcmp(text_of(members->element[i], 0), id) != 0)
+		const redisReply *member = members->element[i];
+		ask_remember(ask, text_of(member, 4));
+		if (strcmp(text_of(member, 0), id) != 0)
 			continue;
 		snprintf(progress->standing, sizeof progress->standing, "%.15s",
-			 progress->standing[0] == '\0' ? standing : "changing");
+			 progress->standing[0] == '\0' ? text_of(member, 2) : "changing");
+		snprintf(progress->incarnation, sizeof progress->incarnation, "%.23s", text_of(member, 1));
 	}
 	if (known) {
 		uint64_t committed = 0;
 		ask_number(info->str, "raft_config_committed", &committed);
 		ask_number(info->str, "raft_last_index", &progress->last);
 		progress->committed = committed == 1;
+		progress->leads = strstr(info->str, "raft_role:leader") != NULL;
 		find_match(info->str, id, progress);
 	}
 	freeReplyObject(members);
@@ -95,32 +100,92 @@ static bool look(struct ask *ask, const char *id, struct progress *progress)
 	return known;
 }
 
-static int watch(struct ask *ask, const char *id, const char *standing)
+static bool same(const struct progress *a, const struct progress *b)
+{
+	return strcmp(a->standing, b->standing) == 0 && strcmp(a->incarnation, b->incarnation) == 0;
+}
+
+/* What is wanted of whom; how it was before. */
+struct wish {
+	const char *id;
+	const char *standing;
+	bool replaces;
+	struct progress before;
+};
+
+static bool is_done(const struct wish *wish, const struct progress *now)
+{
+	bool other = strcmp(now->incarnation, wish->before.incarnation) != 0;
+	return now->committed && strcmp(now->standing, wish->standing) == 0 && (!wish->replaces || other);
+}
+
+static void say(const struct wish *wish, const struct progress *now, char said[160])
+{
+	char line[160];
+	int size = snprintf(line, sizeof line, "node %s: %s", wish->id,
+			    now->standing[0] == '\0' ? "not a member" : now->standing);
+	if (now->leads && now->match > 0)
+		snprintf(line + size, sizeof line - (size_t)size, ", has %ju of %ju entries", (uintmax_t)now->match,
+			 (uintmax_t)now->last);
+	if (strcmp(line, said) != 0)
+		printf("%s\n", line);
+	fflush(stdout);
+	memcpy(said, line, sizeof line);
+}
+
+enum watched { WATCHED_DONE, WATCHED_LOST, WATCHED_TOO_LONG };
+
+/* Lost: the leader knows of no such change, because whoever took it died with it. */
+static enum watched watch(struct ask *ask, const struct wish *wish)
 {
 	char said[160] = "";
-	struct progress progress = {.standing = ""};
-	while (ask_in_time(ask)) {
-		char now[160];
-		if (!look(ask, id, &progress)) {
-			ask_pause();
+	struct progress now = {.standing = ""};
+	bool known = false;
+	for (; ask_in_time(ask); ask_pause()) {
+		known = look(ask, wish->id, &now);
+		if (!known)
 			continue;
+		if (is_done(wish, &now)) {
+			printf("node %s is %s\n", wish->id,
+			       *wish->standing == '\0' ? "no member any more" : wish->standing);
+			return WATCHED_DONE;
 		}
-		if (progress.committed && strcmp(progress.standing, standing) == 0) {
-			printf("node %s is %s\n", id, *standing == '\0' ? "no member any more" : standing);
-			return 0;
-		}
-		snprintf(now, sizeof now, "node %s: %s, has %ju of %ju entries", id,
-			 progress.standing[0] == '\0' ? "not a member" : progress.standing, (uintmax_t)progress.match,
-			 (uintmax_t)progress.last);
-		if (strcmp(now, said) != 0)
-			printf("%s\n", now);
-		fflush(stdout);
-		memcpy(said, now, sizeof said);
-		ask_pause();
+		if (now.leads && now.committed && same(&now, &wish->before))
+			return WATCHED_LOST;
+		say(wish, &now, said);
 	}
-	fprintf(stderr, "ikada member: this takes longer than --wait-s; it goes on by itself (node %s: %s)\n", id,
-		progress.standing[0] == '\0' ? "not a member" : progress.standing);
-	return 1;
+	if (known)
+		fprintf(stderr, "ikada member: this takes longer than --wait-s; it goes on by itself (node %s: %s)\n",
+			wish->id, now.standing[0] == '\0' ? "not a member" : now.standing);
+	else
+		fprintf(stderr, "ikada member: how far it is, is not known: %s\n", ask->error);
+	return WATCHED_TOO_LONG;
+}
+
+/* Asks for it until some leader has done it. */
+static int see_to(struct ask *ask, const char *command, struct wish *wish, bool no_wait)
+{
+	if (!look(ask, wish->id, &wish->before)) {
+		fprintf(stderr, "ikada member: %s\n", ask->error);
+		return 1;
+	}
+	for (bool again = false;; again = true) {
+		enum ask_outcome outcome = ask_leader(ask, command);
+		struct progress now;
+		if (outcome == ASK_REFUSED && !(again && look(ask, wish->id, &now) && !same(&now, &wish->before))) {
+			fprintf(stderr, "ikada member: %s\n", ask->error);
+			return 1;
+		}
+		if (no_wait && outcome == ASK_UNSURE)
+			fprintf(stderr, "ikada member: it may have been taken, no answer came: %s\n", ask->error);
+		if (no_wait)
+			return outcome == ASK_UNSURE ? 1 : 0;
+		enum watched watched = watch(ask, wish);
+		if (watched != WATCHED_LOST || !ask_in_time(ask))
+			return watched == WATCHED_DONE ? 0 : 1;
+		printf("node %s: who was asked is gone, and the change with it; asks again\n", wish->id);
+		fflush(stdout);
+	}
 }
 
 /* ---- The line ---- */
@@ -182,20 +247,23 @@ int cli_member(int argc, char **argv)
 	int status = flags_parse(about, flags, sizeof flags / sizeof *flags, argc - skip, argv + skip);
 	if (status != FLAGS_OK)
 		return status;
+	if (learner && (action == NULL || strcmp(action->name, "add") != 0)) {
+		fprintf(stderr, "ikada member: --learner goes with add only\n");
+		return FLAGS_WRONG;
+	}
 	struct ask ask;
 	char id[24], command[ASK_ERROR_BYTES];
 	ask_begin(&ask, host, port, wait_s);
 	if (action == NULL || action->target == NULL)
 		return list(&ask);
-	if (!compose(action, target, learner && strcmp(action->name, "add") == 0, id, command, sizeof command)) {
+	if (!compose(action, target, learner, id, command, sizeof command)) {
 		fprintf(stderr, "ikada member: %s expects %s, found '%s'\n", action->name, action->target, target);
 		return FLAGS_WRONG;
 	}
-	if (!ask_leader(&ask, command)) {
-		fprintf(stderr, "ikada member: %s\n", ask.error);
-		return 1;
-	}
-	if (no_wait)
-		return 0;
-	return watch(&ask, id, action->standing == NULL ? "" : learner ? "learner" : action->standing);
+	struct wish wish = {.id = id,
+			    .standing = action->standing == NULL ? "" : action->standing,
+			    .replaces = strcmp(action->name, "replace") == 0};
+	if (learner)
+		wish.standing = "learner";
+	return see_to(&ask, command, &wish, no_wait);
 }

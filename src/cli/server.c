@@ -141,6 +141,7 @@ int cli_server(int argc, char **argv)
 	struct server_settings settings = {
 		.process_id = (uint64_t)getpid(), .os = tell_os(os, sizeof os), .usage = tell_usage};
 	const char *level_name = "info";
+	bool no_lateness = false;
 	uint64_t heartbeat_ms = 50, election_ms = 250, snapshot_log_mib = 64, priority = 0;
 	const struct flag flags[] = {
 		{.name = "node",
@@ -189,6 +190,9 @@ int cli_server(int argc, char **argv)
 		 .max = 1000,
 		 .help = "each step more lets this node wait --election-ms longer before it campaigns"},
 		{.name = "log-level", .value = "LEVEL", .help = "debug, info, warn or error", .text = &level_name},
+		{.name = "no-lateness",
+		 .help = "for experiments: count as silence also the time in which this process did not run",
+		 .on = &no_lateness},
 	};
 	enum env_level level;
 	int status = flags_parse("one node of a cluster. The same line at every start.", flags,
@@ -217,5 +221,7 @@ int cli_server(int argc, char **argv)
 		fprintf(stderr, "ikada server: the event loop cannot start: %s\n", strerror(errno));
 		return 1;
 	}
+	if (no_lateness)
+		env_uv_forgive_nothing(env);
 	return serve(env, &settings);
 }

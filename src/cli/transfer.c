@@ -3,8 +3,56 @@
 #include "cli/cli.h"
 #include "cli/flags.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+struct view {
+	uint64_t node, leader, transfer_to; /* Of whom it is the view; 0: not known. */
+};
+
+static bool look(struct ask *ask, struct view *view)
+{
+	memset(view, 0, sizeof *view);
+	redisReply *reply = ask_once(ask, "INFO raft");
+	bool known = reply != NULL && reply->str != NULL && ask_number(reply->str, "raft_node_id", &view->node) &&
+		     ask_number(reply->str, "raft_leader_id", &view->leader) &&
+		     ask_number(reply->str, "raft_transfer_to", &view->transfer_to);
+	freeReplyObject(reply);
+	return known;
+}
+
+__attribute__((format(printf, 1, 2))) static int failed(const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	fprintf(stderr, "ikada transfer: ");
+	vfprintf(stderr, format, args);
+	fprintf(stderr, "\n");
+	va_end(args);
+	return 1;
+}
+
+/* `from` has taken it, or may have. */
+static int watch(struct ask *ask, uint64_t from, uint64_t to, bool taken)
+{
+	struct view view = {0};
+	for (; ask_in_time(ask); ask_pause()) {
+		if (!look(ask, &view) || view.leader == 0)
+			continue;
+		if (view.leader != from && (to == 0 || view.leader == to)) {
+			printf("node %ju leads\n", (uintmax_t)view.leader);
+			return 0;
+		}
+		if (view.leader != from && taken)
+			return failed("node %ju leads, not node %ju", (uintmax_t)view.leader, (uintmax_t)to);
+		if (taken && view.node == from && view.transfer_to == 0)
+			return failed("node %ju leads on: nobody was ready to take over in time", (uintmax_t)from);
+	}
+	if (view.leader != 0)
+		return failed("node %ju still leads", (uintmax_t)view.leader);
+	return failed("no leader was found; %s", ask->error);
+}
 
 int cli_transfer(int argc, char **argv)
 {
@@ -36,26 +84,19 @@ int cli_transfer(int argc, char **argv)
 		return status;
 	struct ask ask;
 	char command[64] = "RAFT.TRANSFER";
-	uint64_t self = 0, leader = 0;
+	struct view view;
 	ask_begin(&ask, host, port, wait_s);
 	if (to != 0)
 		snprintf(command, sizeof command, "RAFT.TRANSFER %ju", (uintmax_t)to);
-	if (!ask_leader(&ask, command)) {
+	look(&ask, &view);
+	uint64_t from = view.leader;
+	enum ask_outcome outcome = ask_leader(&ask, command);
+	if (outcome == ASK_REFUSED) {
 		bool leads = strstr(ask.error, "leads already") != NULL;
 		fprintf(leads ? stdout : stderr, "ikada transfer: %s\n", ask.error);
 		return leads ? 0 : 1;
 	}
-	while (ask_in_time(&ask)) {
-		redisReply *reply = ask_once(&ask, "INFO raft");
-		bool known = reply != NULL && reply->str != NULL && ask_number(reply->str, "raft_leader_id", &leader) &&
-			     ask_number(reply->str, "raft_node_id", &self);
-		freeReplyObject(reply);
-		if (known && leader != 0 && leader != self) {
-			printf("node %ju leads\n", (uintmax_t)leader);
-			return 0;
-		}
-		ask_pause();
-	}
-	fprintf(stderr, "ikada transfer: node %ju still leads\n", (uintmax_t)self);
-	return 1;
+	if (outcome == ASK_TAKEN && look(&ask, &view) && view.node != 0)
+		from = view.node;
+	return watch(&ask, from, to, outcome == ASK_TAKEN);
 }

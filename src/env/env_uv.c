@@ -49,7 +49,7 @@ uint64_t env_uv_raw(struct env_uv *u)
 	u->now_known = true;
 	if (u->now_ns >= u->wake_ns) {
 		uint64_t late_ns = u->now_ns - later(u->wake_ns, u->wake_set_ns);
-		if (late_ns >= LATE_NS_MIN)
+		if (late_ns >= LATE_NS_MIN && !u->strict)
 			u->late_ns += late_ns;
 		u->wake_due = true;
 		u->wake_ns = UINT64_MAX;
@@ -140,7 +140,7 @@ static const struct env_ops ops = {
 	.connect = env_uv_connect,
 	.stream_attach = env_uv_stream_attach,
 	.stream_write = env_uv_stream_write,
-	.stream_write_frame = env_uv_stream_write, /* On TCP a frame is bytes like any others. */
+	.stream_write_frame = env_uv_stream_write_frame,
 	.stream_pending = env_uv_stream_pending,
 	.stream_pause = env_uv_stream_pause,
 	.stream_close = env_uv_stream_close,
@@ -246,6 +246,11 @@ void env_uv_run(struct env *env)
 		if (!u->stopping)
 			wake_up(u);
 	}
+}
+
+void env_uv_forgive_nothing(struct env *env)
+{
+	uv_of(env)->strict = true;
 }
 
 void env_uv_stop(struct env *env)

@@ -13,6 +13,9 @@
 /* NULL when the system refuses what a loop needs, with errno set. Lines below `log_level` are not logged. */
 struct env *env_uv_create(struct mem *mem, enum env_level log_level);
 
+/* For experiments: from now on lateness is not taken off, awake time goes on like raw time. */
+void env_uv_forgive_nothing(struct env *env);
+
 /* Runs until env_uv_stop, which is for callbacks (also those of libuv handles) and turns. May be run again. */
 void env_uv_run(struct env *env);
 void env_uv_stop(struct env *env);

@@ -5,6 +5,7 @@
  * followers get their messages while this disk writes. It is told in the next wake-up. Closing a file forgets its
  * writes: what was submitted and not performed is lost, as in a crash, and nothing is told.
  */
+#define _GNU_SOURCE
 #include "env/env_uv_internal.h"
 
 #include "base/check.h"
@@ -16,7 +17,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#define DIRECT_ALIGNMENT 4096 /* Of memory, size and place. */
 
 struct write {
 	struct list at; /* In u->writes, then in u->completed. */
@@ -41,6 +45,7 @@ int env_uv_open(struct env *env, const char *path, enum env_open how, struct env
 	*file = mem_zero(env->mem, sizeof **file);
 	(*file)->u = uv_of(env);
 	(*file)->fd = fd;
+	(*file)->direct = DIRECT_UNTRIED;
 	list_init(&(*file)->slow);
 	return 0;
 }
@@ -63,6 +68,8 @@ void env_uv_close(struct env_file *file)
 	forget_writes(&file->u->writes, file);
 	forget_writes(&file->u->completed, file);
 	env_uv_forget_slow(file);
+	if (file->direct >= 0)
+		close(file->direct);
 	close(file->fd);
 	mem_free(file->u->env.mem, file);
 }
@@ -194,13 +201,51 @@ void env_uv_write_sync(struct env_file *file, const void *bytes, size_t size, ui
 	list_push(&u->writes, &w->at);
 }
 
+static bool goes_direct(struct write *w)
+{
+	struct env_file *file = w->file;
+	if (((uintptr_t)w->bytes | w->size | w->offset) % DIRECT_ALIGNMENT != 0)
+		return false;
+	if (file->direct == DIRECT_UNTRIED) {
+		char path[32];
+		snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
+		file->direct = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
+		if (file->direct < 0)
+			file->direct = DIRECT_REFUSED;
+	}
+	return file->direct >= 0;
+}
+
+/*
+ * One call writes and syncs what is aligned, and copies nothing. A file system that cannot do so says so before it has
+ * written anything. What a short write leaves is written the other way, whose sync covers all of it.
+ */
+static int write_and_sync(struct write *w)
+{
+	size_t done = 0;
+	if (goes_direct(w)) {
+		struct iovec all = {(void *)w->bytes, w->size};
+		ssize_t n = pwritev2(w->file->direct, &all, 1, (off_t)w->offset, RWF_DSYNC);
+		if (n == (ssize_t)w->size)
+			return 0;
+		bool refused = n < 0 && (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS);
+		if (n < 0 && !refused && errno != EINTR)
+			return -errno;
+		if (refused) {
+			close(w->file->direct);
+			w->file->direct = DIRECT_REFUSED;
+		}
+		done = n > 0 ? (size_t)n : 0;
+	}
+	int status = env_uv_write_all(w->file->fd, (const char *)w->bytes + done, w->size - done, w->offset + done);
+	return status == 0 && fdatasync(w->file->fd) != 0 ? -errno : status;
+}
+
 void env_uv_perform_writes(struct env_uv *u)
 {
 	while (!list_empty(&u->writes)) {
 		struct write *w = LIST_OF(u->writes.next, struct write, at);
-		w->status = env_uv_write_at(w->file, w->bytes, w->size, w->offset);
-		if (w->status == 0 && fdatasync(w->file->fd) != 0)
-			w->status = -errno;
+		w->status = write_and_sync(w);
 		list_remove(&w->at);
 		list_push(&u->completed, &w->at);
 	}

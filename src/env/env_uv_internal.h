@@ -34,6 +34,7 @@ struct env_uv {
 	uint64_t now_ns; /* Of this wake-up, once `now_known`. */
 	bool now_known;
 	uint64_t late_ns;     /* All lateness so far: awake is raw minus this. */
+	bool strict;	      /* Lateness is not taken off. */
 	uint64_t wake_ns;     /* The deadline asked for; UINT64_MAX none. */
 	uint64_t wake_set_ns; /* Raw time at which it was asked for. */
 	bool wake_due;	      /* It has passed, the turn is still owed. */
@@ -49,12 +50,15 @@ struct env_uv {
 	struct list lingering; /* Closed by the caller, still sending; by deadline. */
 	struct list dead;      /* Freed when nobody can be inside a callback of theirs. */
 	struct list listeners;
-	uint8_t input[64 * 1024];
+	uint8_t input[256 * 1024];
 };
+
+enum { DIRECT_UNTRIED = -1, DIRECT_REFUSED = -2 };
 
 struct env_file {
 	struct env_uv *u;
 	int fd;
+	int direct;	  /* The same file, past the system's cache: for write_sync. DIRECT_UNTRIED, DIRECT_REFUSED. */
 	struct list slow; /* Operations on other threads. */
 };
 
@@ -132,6 +136,7 @@ void env_uv_linger(struct env_uv *u); /* Ends what lingered too long. */
 void env_uv_reap(struct env_uv *u);
 void env_uv_stream_attach(struct env_stream *stream, const struct env_stream_events *events, void *context);
 void env_uv_stream_write(struct env_stream *stream, const void *bytes, size_t size);
+void env_uv_stream_write_frame(struct env_stream *stream, const void *bytes, size_t size);
 size_t env_uv_stream_pending(const struct env_stream *stream);
 void env_uv_stream_pause(struct env_stream *stream, bool paused);
 void env_uv_stream_close(struct env_stream *stream, bool flush);

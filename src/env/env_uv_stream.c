@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 
 #define READ_BYTES_MAX ((size_t)256 * 1024)
+#define FRAMES_KEEP_BYTES ((size_t)2 * 1024 * 1024)
 #define LINGER_NS ((uint64_t)2 * 1000 * 1000 * 1000)
 
 static void stream_ready(uv_poll_t *poll, int status, int events);
@@ -229,6 +230,13 @@ void env_uv_stream_write(struct env_stream *stream, const void *bytes, size_t si
 	buf_add(&stream->output, bytes, size);
 	if (stream->state == STREAM_OPEN && !stream->waited)
 		mark_dirty(stream);
+}
+
+/* On TCP a frame is bytes like any others. But where frames are sent, much is often sent. */
+void env_uv_stream_write_frame(struct env_stream *stream, const void *bytes, size_t size)
+{
+	buf_keep(&stream->output, FRAMES_KEEP_BYTES);
+	env_uv_stream_write(stream, bytes, size);
 }
 
 size_t env_uv_stream_pending(const struct env_stream *stream)

@@ -118,15 +118,6 @@ static struct ikada_run *gather_runs(struct ikada_node *node, uint32_t *count)
 	return runs;
 }
 
-/* The log tells only the id of the one voted for: if that may have been another incarnation, it is not known. */
-static uint64_t voted_for(const struct ikada_node *node, uint64_t id)
-{
-	if (id == node->settings.id)
-		return node->incarnation;
-	const struct ikada_member *member = roster_of_id(&node->latest.config, id);
-	return member == NULL || node->latest.config.index > 0 ? 0 : member->incarnation;
-}
-
 static void start_core(struct ikada_node *node, const struct wal_state *state)
 {
 	const struct ikada_node_settings *s = &node->settings;
@@ -157,7 +148,7 @@ static void start_core(struct ikada_node *node, const struct wal_state *state)
 	const struct ikada_boot boot = {
 		.term = state->term,
 		.vote = state->vote,
-		.vote_incarnation = voted_for(node, state->vote),
+		.vote_incarnation = state->vote_incarnation,
 		.config = node->latest.config,
 		.config_before = node->before.config,
 		.base_index = state->base_index,

@@ -36,10 +36,14 @@ void drive_close(struct ikada_node *node)
 
 /* ---- Effects ---- */
 
-static void encode_entry(struct ikada_node *node, struct entry *entry, enum entry_kind kind)
+static void take_stamp(struct ikada_node *node)
 {
 	uint64_t wall = node->env->ops->wall_ns(node->env);
 	node->stamp = wall > node->stamp ? wall : node->stamp;
+}
+
+static void encode_entry(struct ikada_node *node, struct entry *entry, enum entry_kind kind)
+{
 	entry->stamp = node->stamp;
 	entry->kind = (uint16_t)kind;
 	entry_encode(cache_add(&node->cache, entry_bytes(entry->length)), entry);
@@ -102,6 +106,8 @@ static void append(struct ikada_node *node, const struct ikada_effects *e)
 	cache_cut(&node->cache, e->append_first);
 	roster_cut(node, e->append_first);
 	CHECK_OP(node->cache.last + 1, ==, e->append_first);
+	if (e->append != IKADA_APPEND_RECEIVED)
+		take_stamp(node);
 	if (e->append == IKADA_APPEND_NOOP) {
 		struct entry entry = {.index = e->append_first, .term = e->append_term};
 		entry.request_node = node->settings.id;
@@ -279,7 +285,7 @@ static void absorb(struct ikada_node *node)
 	node->leader = e->leader;
 	if (e->ticket != 0) {
 		if (e->hard_changed)
-			wal_put_hard(node->wal, 0, e->term, e->vote);
+			wal_put_hard(node->wal, 0, e->term, e->vote, e->vote_incarnation);
 		if (e->append != IKADA_APPEND_NONE)
 			append(node, e);
 		if (e->base_changed)

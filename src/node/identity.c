@@ -1,8 +1,9 @@
 /*
  * The data directory: LOCK (one process at a time), identity (which node this is), wal/.
  *
- * identity is text: "ikada 1", "node ID", "incarnation HEX", each on a line. It is written once, under a temporary
- * name, synced and renamed; the incarnation is drawn then, so that a wiped disk comes back as another member.
+ * identity is text: "ikada 1", "node ID", "incarnation HEX", each on a line. It is written under a temporary name,
+ * synced and renamed; the incarnation is drawn then, so that a wiped disk comes back as another member. Another one is
+ * written only by `ikada recover`, which sets aside what the old one has promised.
  */
 #include "node/node_internal.h"
 
@@ -41,14 +42,11 @@ static int sync_parent(struct ikada_node *node)
 	return status;
 }
 
-static bool write_identity(struct ikada_node *node, const char *path, char *error, size_t error_size)
+bool identity_write(struct ikada_node *node, const char *dir, char *error, size_t error_size)
 {
 	const struct env_ops *ops = node->env->ops;
-	int synced = sync_parent(node);
-	if (synced != 0)
-		return refuse(error, error_size, "sync the directory of", node->data_dir, synced);
-	char *temporary = path_join(node->mem, node->data_dir, "identity.tmp");
-	node->incarnation = ops->random(node->env) | 1; /* Never 0. */
+	char *path = path_join(node->mem, dir, "identity");
+	char *temporary = path_join(node->mem, dir, "identity.tmp");
 	char text[128];
 	int size = snprintf(text, sizeof text, "ikada 1\nnode %" PRIu64 "\nincarnation %016" PRIx64 "\n",
 			    node->settings.id, node->incarnation);
@@ -63,9 +61,21 @@ static bool write_identity(struct ikada_node *node, const char *path, char *erro
 	if (status == 0)
 		status = ops->rename(node->env, temporary, path);
 	if (status == 0)
-		status = ops->sync_dir(node->env, node->data_dir);
+		status = ops->sync_dir(node->env, dir);
+	if (status != 0)
+		refuse(error, error_size, "write", path, status);
 	mem_free(node->mem, temporary);
-	return status == 0 || refuse(error, error_size, "write", path, status);
+	mem_free(node->mem, path);
+	return status == 0;
+}
+
+static bool make_identity(struct ikada_node *node, char *error, size_t error_size)
+{
+	int synced = sync_parent(node);
+	if (synced != 0)
+		return refuse(error, error_size, "sync the directory of", node->data_dir, synced);
+	node->incarnation = node->env->ops->random(node->env) | 1; /* Never 0. */
+	return identity_write(node, node->data_dir, error, error_size);
 }
 
 static bool read_identity(struct ikada_node *node, struct env_file *file, const char *path, char *error,
@@ -92,7 +102,9 @@ static bool read_identity(struct ikada_node *node, struct env_file *file, const 
 		snprintf(error, error_size, "%s has format %u; this program knows format 1", path, format);
 		return false;
 	}
-	if (id != node->settings.id) {
+	if (node->settings.id == 0)
+		node->settings.id = id;
+	if (id == 0 || id != node->settings.id) {
 		snprintf(error, error_size,
 			 "%s is the data directory of node %" PRIu64 ", but this is node %" PRIu64
 			 ": start it with its own directory",
@@ -102,39 +114,60 @@ static bool read_identity(struct ikada_node *node, struct env_file *file, const 
 	return true;
 }
 
-bool identity_open(struct ikada_node *node, char *error, size_t error_size)
+/* Only one process at a time. */
+static bool take_lock(struct ikada_node *node, char *error, size_t error_size)
 {
 	const struct env_ops *ops = node->env->ops;
-	int status = ops->make_dir(node->env, node->data_dir);
-	if (status != 0)
-		return refuse(error, error_size, "make the data directory", node->data_dir, status);
-	char *lock = path_join(node->mem, node->data_dir, "LOCK");
-	char *path = path_join(node->mem, node->data_dir, "identity");
-	bool ok = false;
-	status = ops->open(node->env, lock, ENV_OPEN_CREATE, &node->lock);
+	char *path = path_join(node->mem, node->data_dir, "LOCK");
+	int status = ops->open(node->env, path, ENV_OPEN_CREATE, &node->lock);
 	if (status != 0) {
 		node->lock = NULL;
-		refuse(error, error_size, "open", lock, status);
-	} else if ((status = ops->lock(node->lock)) != 0) {
-		if (status == -EWOULDBLOCK)
-			snprintf(error, error_size, "another process is using the data directory %s", node->data_dir);
-		else
-			refuse(error, error_size, "lock", lock, status);
-	} else {
-		struct env_file *file;
-		status = ops->open(node->env, path, ENV_OPEN_READ, &file);
-		if (status == -ENOENT) {
-			ok = write_identity(node, path, error, error_size);
-		} else if (status != 0) {
-			refuse(error, error_size, "open", path, status);
-		} else {
-			ok = read_identity(node, file, path, error, error_size);
-			ops->close(file);
-		}
+		refuse(error, error_size, "open", path, status);
+	} else if ((status = ops->lock(node->lock)) == -EWOULDBLOCK) {
+		snprintf(error, error_size, "another process is using the data directory %s", node->data_dir);
+	} else if (status != 0) {
+		refuse(error, error_size, "lock", path, status);
 	}
-	mem_free(node->mem, lock);
+	mem_free(node->mem, path);
+	return status == 0;
+}
+
+/* Reads it, or makes one where none is, if that may be. */
+static bool take_identity(struct ikada_node *node, bool may_make, char *error, size_t error_size)
+{
+	const struct env_ops *ops = node->env->ops;
+	char *path = path_join(node->mem, node->data_dir, "identity");
+	struct env_file *file;
+	bool ok = false;
+	int status = ops->open(node->env, path, ENV_OPEN_READ, &file);
+	if (status == 0) {
+		ok = read_identity(node, file, path, error, error_size);
+		ops->close(file);
+	} else if (status != -ENOENT) {
+		refuse(error, error_size, "open", path, status);
+	} else if (may_make) {
+		ok = make_identity(node, error, error_size);
+	} else {
+		snprintf(error, error_size, "%s is not the data directory of a node: it holds no identity",
+			 node->data_dir);
+	}
 	mem_free(node->mem, path);
 	return ok;
+}
+
+bool identity_open(struct ikada_node *node, char *error, size_t error_size)
+{
+	int status = node->env->ops->make_dir(node->env, node->data_dir);
+	if (status != 0)
+		return refuse(error, error_size, "make the data directory", node->data_dir, status);
+	return take_lock(node, error, error_size) && take_identity(node, true, error, error_size);
+}
+
+bool identity_find(struct ikada_node *node, char *error, size_t error_size)
+{
+	/* Looked at first, so that no LOCK is left in a directory that is none of ours; it counts when it is locked. */
+	return take_identity(node, false, error, error_size) && take_lock(node, error, error_size) &&
+	       take_identity(node, false, error, error_size);
 }
 
 static int by_id(const void *left, const void *right)

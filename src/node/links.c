@@ -312,6 +312,7 @@ static struct link *new_link(struct ikada_node *node, struct peer *peer)
 	link->received_ns = link->since_ns;
 	link->sent_ns = raw_now(node);
 	buf_init(&link->in, node->mem);
+	buf_keep(&link->in, FRAME_KEEP_BYTES);
 	list_init(&link->guests);
 	list_push(&node->links, &link->all);
 	return link;

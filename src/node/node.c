@@ -75,6 +75,7 @@ struct ikada_node *node_make(struct env *env, const struct ikada_node_settings *
 	node->boot = env->ops->random(env);
 	node->rng = rng_seed(env->ops->random(env));
 	buf_init(&node->scratch, node->mem);
+	buf_keep(&node->scratch, FRAME_KEEP_BYTES);
 	buf_init(&node->reply, node->mem);
 	buf_init(&node->chunk, node->mem);
 	list_init(&node->links);

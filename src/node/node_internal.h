@@ -4,6 +4,7 @@
  *	node.c		open, close, turn, status
  *	identity.c	the data directory: LOCK, identity; the cluster list
  *	recover.c	what is left of a cluster that has lost its majority
+ *	set_aside.c	what a survivor was, so that it becomes an empty node
  *	boot.c		recovery of the log, the first configuration, the start of the core
  *	drive.c		the only caller of the core: events in, effects out, the log, the outbox, apply
  *	links.c		connections with the other members: dial, accept, frames in, frames out, silence
@@ -39,6 +40,9 @@
 #define NS_PER_S ((uint64_t)1000000000)
 
 enum { COMPLAINT_BYTES = 256 };
+
+/* A frame of entries is often so large, and its buffers stay. */
+#define FRAME_KEEP_BYTES ((size_t)2 * 1024 * 1024)
 
 /* A connection with another member, or with a stranger who has not said yet who it is. */
 struct link {
@@ -247,8 +251,9 @@ struct ikada_node {
 	char client_address[WIRE_ADDRESS_BYTES + 1];
 	uint64_t cluster_id;		  /* 0 until it is durable, ... */
 	uint64_t promised_cluster_id;	  /* ... but known already. */
-	uint64_t recovered_from;	  /* The cluster id before the loss of a majority; 0: there was none. */
-	void (*recovered)(void *context); /* recover.c: it is written. NULL: this node is to run. */
+	uint64_t recovered_from;	  /* That of snapshots from before the loss of a majority; 0: it was not. */
+	uint64_t recovered_index;	  /* Up to here they are of that cluster, and not for others. */
+	void (*recovered)(void *context); /* recover.c: it is durable. NULL: this node is to run. */
 	void *recovered_context;
 
 	/* roster.c: as the core has them. Count 0: the log has not been told of any yet. */
@@ -365,11 +370,23 @@ static inline uint64_t earlier(uint64_t a, uint64_t b)
 
 /* identity.c: makes or opens the directory; false with a line in `error`. */
 bool identity_open(struct ikada_node *node, char *error, size_t error_size);
+/* Opens the directory of whatever node it is. */
+bool identity_find(struct ikada_node *node, char *error, size_t error_size);
+/* In this directory, in the place of the one that is there. */
+bool identity_write(struct ikada_node *node, const char *dir, char *error, size_t error_size);
 /* "DIR/NAME" in the node's memory. */
 char *path_join(struct mem *mem, const char *dir, const char *name);
 /* Parses settings->cluster into node->peers; false with a line in `error`. */
 bool cluster_parse(struct ikada_node *node, const char *cluster, char *error, size_t error_size);
 bool address_has_port(const char *address); /* From 1 to 65535, behind the last colon. */
+
+/*
+ * set_aside.c: the node becomes an empty one with this incarnation; what it was of this cluster goes aside. Then the
+ * same again, after an interruption. The log is closed. False with a line in `error`.
+ */
+bool set_aside_begin(struct ikada_node *node, uint64_t incarnation, uint64_t cluster_id, char *error,
+		     size_t error_size);
+bool set_aside(struct ikada_node *node, uint64_t cluster_id, char *error, size_t error_size);
 
 /* node.c: a node that has not opened anything yet. */
 struct ikada_node *node_make(struct env *env, const struct ikada_node_settings *settings,

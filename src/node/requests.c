@@ -85,7 +85,7 @@ void requests_free(struct ikada_node *node, struct op *op)
 	list_remove(&op->guest_at);
 	node->op_bytes -= op_cost(op);
 	if (op->room == OP_ROOM_BYTES && node->spare_count < SPARE_MAX) {
-		list_push(&node->spare, &op->at);
+		list_push_first(&node->spare, &op->at); /* The next one has what is still in the caches. */
 		node->spare_count++;
 	} else {
 		mem_free(node->mem, op);

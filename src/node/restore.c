@@ -113,6 +113,11 @@ static void loaded(struct ikada_node *node)
 	if (node->applied_stamp > node->stamp)
 		node->stamp = node->applied_stamp;
 	node->snapshots.bytes_since = 0;
+	if (r->which.index > 0 && r->reader.header.cluster_id != node->cluster_id) {
+		/* From before the loss of a majority: no other node would take it. */
+		node->recovered_index = r->which.index;
+		node->snapshots.wanted = true;
+	}
 	restore_close(node);
 	digest_restored(node);
 	env_log(node->env, ENV_INFO, "snapshot", "loaded index=%" PRIu64 " term=%" PRIu64, node->applied,

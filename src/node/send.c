@@ -98,8 +98,8 @@ static bool begin(struct ikada_node *node, struct peer *peer, bool mend)
 {
 	struct outgoing *o = &peer->outgoing;
 	const struct snapshots *s = &node->snapshots;
-	if (s->count == 0)
-		return false;
+	if (snapshots_newest(node) <= node->recovered_index)
+		return false; /* There is none, or none of this cluster yet. */
 	struct env_file *file;
 	o->which = s->kept[s->count - 1];
 	int status = snapshot_open(node->env, s->dir, o->which, &file);

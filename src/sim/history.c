@@ -2,6 +2,7 @@
 #include "sim/history.h"
 
 #include "base/check.h"
+#include "server/resp.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -142,17 +143,27 @@ static void draw_write(struct history *h, struct linear_op *op, enum key_class c
 	}
 }
 
+/* So many words, or a word of so many bytes. Often enough to do without printf. */
+static void put_count(struct buf *out, char type, size_t count)
+{
+	char text[1 + RESP_INTEGER_BYTES + 2] = {type};
+	size_t size = 1 + resp_print_integer(text + 1, (int64_t)count);
+	text[size++] = '\r';
+	text[size++] = '\n';
+	buf_add(out, text, size);
+}
+
 static void put_word(struct buf *out, const char *bytes, size_t size)
 {
-	buf_printf(out, "$%zu\r\n", size);
+	put_count(out, '$', size);
 	buf_add(out, bytes, size);
 	buf_add(out, "\r\n", 2);
 }
 
 static void put_key(struct buf *out, uint32_t key)
 {
-	char text[16];
-	put_word(out, text, (size_t)snprintf(text, sizeof text, "k%" PRIu32, key));
+	char text[1 + RESP_INTEGER_BYTES] = {'k'};
+	put_word(out, text, 1 + resp_print_integer(text + 1, key));
 }
 
 static void put_text(struct buf *out, const char *text)
@@ -167,7 +178,7 @@ static void put_increment(struct history *h, struct buf *out, const struct recor
 	bool down = delta < 0 && rng_below(&h->rng, 2) == 0;
 	if (!by)
 		down = delta < 0;
-	buf_printf(out, "*%d\r\n", by ? 3 : 2);
+	put_count(out, '*', by ? 3 : 2);
 	put_text(out, by ? (down ? "DECRBY" : "INCRBY") : (down ? "DECR" : "INCR"));
 	put_key(out, record->key);
 	if (by) {
@@ -189,7 +200,7 @@ static void put_one(struct history *h, struct buf *out, const struct record *rec
 		put_increment(h, out, record);
 		return;
 	}
-	buf_printf(out, "*%d\r\n", 2 + (op->arg_size > 0) + (option != NULL));
+	put_count(out, '*', 2u + (op->arg_size > 0) + (option != NULL));
 	put_text(out, names[op->kind]);
 	put_key(out, record->key);
 	if (op->arg_size > 0)
@@ -201,7 +212,7 @@ static void put_one(struct history *h, struct buf *out, const struct record *rec
 static void put_two(struct buf *out, const struct record *records)
 {
 	bool write = records[0].op.kind == LINEAR_SET;
-	buf_printf(out, "*%d\r\n", write ? 5 : 3);
+	put_count(out, '*', write ? 5 : 3);
 	put_text(out, write ? "MSET" : "MGET");
 	for (uint32_t i = 0; i < 2; i++) {
 		put_key(out, records[i].key);

@@ -11,6 +11,7 @@
 #include "base/entry.h"
 #include "node/node_internal.h"
 #include "raft/raft_check.h"
+#include "sim/core_copy.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -50,6 +51,7 @@ struct watched {
 	uint64_t install_index;	 /* ... which reaches so far. */
 	/* Of the log: terms.at[i] is that of entry i; durable as the core was told. */
 	struct numbers terms;
+	uint64_t begun; /* Up to here they are those committed: the log has begun behind it. */
 	uint64_t durable;
 	/* Promises, of this incarnation. */
 	uint64_t incarnation; /* 0: not known yet. */
@@ -242,8 +244,9 @@ static void log_begins(struct watched *w, uint64_t base_index, uint64_t base_ter
 		       "the log of node %" PRIu64 " begins behind index %" PRIu64 " and term %" PRIu64
 		       ", where term %" PRIu64 " is committed",
 		       id_of(w), base_index, base_term, numbers_get(&rules->committed, base_index));
-	for (uint64_t i = 1; i <= base_index; i++)
+	for (uint64_t i = w->begun + 1; i <= base_index; i++)
 		numbers_set(rules, &w->terms, i, numbers_get(&rules->committed, i));
+	w->begun = base_index;
 }
 
 static void recovered(struct watched *w, const struct ikada_raft *raft)
@@ -304,7 +307,7 @@ static void before_step(void *context, const struct ikada_raft *raft, const stru
 		w->before = mem_resize(w->rules->mem, w->before, bytes);
 		w->before_bytes = bytes;
 	}
-	memcpy((void *)w->before, raft, bytes);
+	core_copy(w->before, raft);
 }
 
 static void log_changed(struct watched *w, const struct ikada_effects *e)
@@ -709,7 +712,7 @@ void rules_wiped(struct rules *rules, uint32_t node)
 	w->old_durable = w->durable;
 	w->incarnation = 0;
 	w->terms = (struct numbers){NULL, 0, 0};
-	w->durable = w->told_term = w->vote_term = w->vote = w->acked = 0;
+	w->begun = w->durable = w->told_term = w->vote_term = w->vote = w->acked = 0;
 }
 
 void rules_ended(struct rules *rules, uint32_t node)

@@ -437,10 +437,9 @@ bool sim_disk_flip(struct sim_host *host, const char *path, uint64_t offset, uns
 	if (inode == NULL || offset >= inode->size)
 		return false;
 	uint8_t mask = (uint8_t)(1u << (bit & 7u));
-	uint32_t undo = inode->undo_of[offset / SECTOR_BYTES];
 	inode->bytes[offset] ^= mask;
-	if (undo != 0)
-		inode->undos[undo - 1].bytes[offset % SECTOR_BYTES] ^= mask;
+	if (inode->undo_of[offset / SECTOR_BYTES] != 0)
+		inode->kept[offset] ^= mask;
 	return true;
 }
 

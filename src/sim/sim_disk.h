@@ -14,7 +14,6 @@ enum { SECTOR_BYTES = 512 };
 struct undo {
 	uint32_t sector;
 	bool stuck; /* A sync failed on it: it counts as clean, and no later sync writes it. */
-	uint8_t bytes[SECTOR_BYTES];
 };
 
 struct inode {
@@ -24,8 +23,9 @@ struct inode {
 	uint32_t users; /* Names and open files: while there are any, its room is used. */
 	struct env_file *locked_by;
 	uint8_t *bytes; /* Zero from `size` to `room`. */
+	uint8_t *kept;	/* What sectors with an undo held, in their places. NULL while there are none. */
 	uint64_t size, durable_size;
-	uint64_t room;	    /* Allocated here; whole sectors. */
+	uint64_t room;	    /* Of `bytes`, and of `kept`; whole sectors. */
 	uint32_t *undo_of;  /* By sector: 1 + place in `undos`; 0: the sector is durable. */
 	struct undo *undos; /* In the order in which they were written to, roughly. */
 	uint32_t undo_count, undo_room;

@@ -55,6 +55,15 @@ void sim_inode_ref(struct inode *inode, bool user)
 		inode->host->disk.used += inode->size;
 }
 
+/* What was kept is of no more use once there are no undos. */
+static void forget_kept(struct inode *inode)
+{
+	if (inode->undo_count > 0 || inode->kept == NULL)
+		return;
+	sim_give(inode->host->sim, inode->kept, inode->room);
+	inode->kept = NULL;
+}
+
 void sim_inode_unref(struct inode *inode, bool user)
 {
 	struct mem *mem = &inode->host->sim->mem;
@@ -63,7 +72,10 @@ void sim_inode_unref(struct inode *inode, bool user)
 		inode->host->disk.used -= inode->size;
 	if (--inode->refs > 0)
 		return;
-	mem_free(mem, inode->bytes);
+	inode->undo_count = 0;
+	forget_kept(inode);
+	if (inode->bytes != NULL)
+		sim_give(inode->host->sim, inode->bytes, inode->room);
 	mem_free(mem, inode->undo_of);
 	mem_free(mem, inode->undos);
 	mem_free(mem, inode);
@@ -74,6 +86,17 @@ static void set_size(struct inode *inode, uint64_t size)
 	if (inode->users > 0)
 		inode->host->disk.used += size - inode->size;
 	inode->size = size;
+}
+
+/* A block of the pool: files are as large as others before them. */
+static uint8_t *move(struct sim *sim, uint8_t *bytes, uint64_t size, uint64_t room)
+{
+	uint8_t *to = sim_take(sim, room);
+	if (size > 0) {
+		memcpy(to, bytes, size);
+		sim_give(sim, bytes, size);
+	}
+	return to;
 }
 
 /* The file is to be at least so long. */
@@ -88,8 +111,10 @@ static void grow(struct inode *inode, uint64_t size)
 		uint64_t old_sectors = inode->room / SECTOR_BYTES;
 		uint64_t sectors = room / SECTOR_BYTES;
 		CHECK_OP(sectors, <, (uint64_t)UINT32_MAX);
-		inode->bytes = mem_resize(mem, inode->bytes, room);
+		inode->bytes = move(inode->host->sim, inode->bytes, inode->room, room);
 		memset(inode->bytes + inode->room, 0, room - inode->room);
+		if (inode->kept != NULL)
+			inode->kept = move(inode->host->sim, inode->kept, inode->room, room);
 		inode->undo_of = mem_resize(mem, inode->undo_of, sectors * sizeof *inode->undo_of);
 		memset(inode->undo_of + old_sectors, 0, (sectors - old_sectors) * sizeof *inode->undo_of);
 		inode->room = room;
@@ -116,10 +141,11 @@ static void save(struct inode *inode, uint32_t sector)
 		inode->undos =
 			mem_resize(&inode->host->sim->mem, inode->undos, inode->undo_room * sizeof *inode->undos);
 	}
-	struct undo *undo = &inode->undos[inode->undo_count++];
-	undo->sector = sector;
-	undo->stuck = false;
-	memcpy(undo->bytes, inode->bytes + (uint64_t)sector * SECTOR_BYTES, SECTOR_BYTES);
+	if (inode->kept == NULL)
+		inode->kept = sim_take(inode->host->sim, inode->room);
+	inode->undos[inode->undo_count++] = (struct undo){.sector = sector};
+	uint64_t at = (uint64_t)sector * SECTOR_BYTES;
+	memcpy(inode->kept + at, inode->bytes + at, SECTOR_BYTES);
 	inode->undo_of[sector] = inode->undo_count;
 }
 
@@ -155,6 +181,7 @@ static void write_durably(struct inode *inode, const uint8_t *bytes, uint64_t si
 	memcpy(inode->bytes + offset, bytes, size);
 	for (uint64_t s = offset / SECTOR_BYTES; inode->undo_count > 0 && s <= (offset + size - 1) / SECTOR_BYTES; s++)
 		settle(inode, (uint32_t)s);
+	forget_kept(inode);
 	if (inode->durable_size < offset + size)
 		inode->durable_size = offset + size;
 }
@@ -162,17 +189,18 @@ static void write_durably(struct inode *inode, const uint8_t *bytes, uint64_t si
 /* What a sync does: all that is not held to be clean becomes durable. */
 static void settle_all(struct inode *inode)
 {
-	uint32_t kept = 0;
+	uint32_t left = 0;
 	for (uint32_t i = 0; i < inode->undo_count; i++) {
 		inode->undo_of[inode->undos[i].sector] = 0;
 		if (!inode->undos[i].stuck)
 			continue;
-		if (kept != i)
-			inode->undos[kept] = inode->undos[i];
-		kept++;
-		inode->undo_of[inode->undos[i].sector] = kept;
+		if (left != i)
+			inode->undos[left] = inode->undos[i];
+		left++;
+		inode->undo_of[inode->undos[i].sector] = left;
 	}
-	inode->undo_count = kept;
+	inode->undo_count = left;
+	forget_kept(inode);
 	inode->durable_size = inode->size;
 }
 
@@ -181,6 +209,7 @@ static void forget_undos(struct inode *inode)
 	for (uint32_t i = 0; i < inode->undo_count; i++)
 		inode->undo_of[inode->undos[i].sector] = 0;
 	inode->undo_count = 0;
+	forget_kept(inode);
 	inode->durable_size = inode->size;
 }
 
@@ -201,7 +230,8 @@ void sim_inode_crash(struct inode *inode, enum crash_mode mode)
 			    (mode == CRASH_EACH && rng_chance(rng, 500000));
 		if (kept && !undo->stuck)
 			continue;
-		memcpy(inode->bytes + (uint64_t)undo->sector * SECTOR_BYTES, undo->bytes, SECTOR_BYTES);
+		uint64_t at = (uint64_t)undo->sector * SECTOR_BYTES;
+		memcpy(inode->bytes + at, inode->kept + at, SECTOR_BYTES);
 		inode->host->sim->counters.sectors_lost++;
 	}
 	if (inode->size > inode->durable_size) {
@@ -442,6 +472,20 @@ static void reach_sync(struct disk_io *io)
 	host->sim->counters.disk_syncs += io->status == 0;
 }
 
+/* Segments are filled with zeros again and again: their sum is remembered. */
+static uint32_t sum_of(struct sim *sim, const uint8_t *bytes, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if (bytes[0] != 0 || memcmp(bytes, bytes + 1, size - 1) != 0)
+		return crc32c(0, bytes, size);
+	if (sim->zeros_size != size) {
+		sim->zeros_sum = crc32c(0, bytes, size);
+		sim->zeros_size = size;
+	}
+	return sim->zeros_sum;
+}
+
 void sim_io_reach(struct event *event)
 {
 	struct disk_io *io = LIST_OF(event, struct disk_io, event);
@@ -453,7 +497,7 @@ void sim_io_reach(struct event *event)
 	else
 		io->status = sim_file_write_at(io->file, io->bytes, io->size, io->offset);
 	io->reached = true;
-	sim_note(host, NOTE_WROTE, NULL, io->size, io->size == 0 ? 0 : crc32c(0, io->bytes, io->size));
+	sim_note(host, NOTE_WROTE, NULL, io->size, sum_of(host->sim, io->bytes, io->size));
 	sim_tell(host, event);
 }
 

@@ -15,10 +15,27 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+/*
+ * Simulated processes come and go and take the same large blocks again and again. The allocator is to keep what it has,
+ * instead of giving it back to the system and having it cleared anew.
+ */
+static void keep_memory(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 1024 * 1024 * 1024);
+	mallopt(M_TOP_PAD, 8 * 1024 * 1024);
+#endif
+}
 
 struct sim *sim_create(uint64_t seed)
 {
 	struct mem mem;
+	keep_memory();
 	mem_init(&mem, false);
 	struct sim *sim = mem_zero(&mem, sizeof *sim);
 	mem_init(&sim->mem, false);

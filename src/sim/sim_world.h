@@ -99,6 +99,8 @@ struct sim {
 	char text[1024];  /* Of the fatal error. */
 	uint8_t *scratch; /* What a process receives in one call. */
 	size_t scratch_room;
+	size_t zeros_size; /* The sum of so many zeros was asked for last. */
+	uint32_t zeros_sum;
 };
 
 struct disk {

@@ -22,10 +22,11 @@ void store_seek(struct store_cursor *cursor, const struct store *store, const st
 	cursor->root = root;
 	cursor->depth = 0;
 	const struct node *node = root != NULL ? root->tree : store->tree;
+	size_t known = 0;
 	while (node != NULL) {
 		bool found;
-		unsigned at = store_node_find(node, (struct store_slice){key, key_size}, &found);
-		node = step_down(cursor, node, node->block.kind == BLOCK_INNER ? at + found : at);
+		unsigned at = store_find(node, (struct store_slice){key, key_size}, &known, &found);
+		node = step_down(cursor, node, at);
 	}
 }
 

@@ -13,14 +13,14 @@
 #define K2 0xa0761d6478bd642fu
 #define K3 0xe7037ed1a0b428dbu
 
-static uint64_t fold(uint64_t a, uint64_t b)
+static inline uint64_t fold(uint64_t a, uint64_t b)
 {
 	unsigned __int128 product = (unsigned __int128)a * b;
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
 /* Each half takes up both words, and something of the other half. */
-static void mix(struct store_digest *hash, uint64_t x, uint64_t y)
+static inline void mix(struct store_digest *hash, uint64_t x, uint64_t y)
 {
 	uint64_t low = fold(hash->low ^ x ^ K0, y ^ K1) + hash->high;
 	uint64_t high = fold(hash->high ^ y ^ K2, x ^ K3) ^ hash->low;
@@ -28,26 +28,42 @@ static void mix(struct store_digest *hash, uint64_t x, uint64_t y)
 	hash->high = high;
 }
 
-static void mix_bytes(struct store_digest *hash, struct store_slice slice)
+/* The last bytes of a slice, fewer than a block of 16, with zeros behind them. */
+static inline void mix_rest(struct store_digest *hash, const uint8_t *bytes, size_t size)
 {
-	const uint8_t *at = slice.bytes;
-	size_t left = slice.size;
-	for (; left >= 16; at += 16, left -= 16)
-		mix(hash, get_le64(at), get_le64(at + 8));
+	uint8_t rest[16] = {0};
+	size_t left = size % sizeof rest;
 	if (left == 0)
 		return;
-	uint8_t rest[16] = {0};
-	memcpy(rest, at, left);
+	memcpy(rest, bytes + (size - left), left);
 	mix(hash, get_le64(rest), get_le64(rest + 8));
+}
+
+static inline void mix_bytes(struct store_digest *hash, struct store_slice slice)
+{
+	for (size_t i = 0; i + 16 <= slice.size; i += 16)
+		mix(hash, get_le64(slice.bytes + i), get_le64(slice.bytes + i + 8));
+	mix_rest(hash, slice.bytes, slice.size);
+}
+
+static inline struct store_digest hash_begin(struct store_slice key, size_t value_size)
+{
+	struct store_digest hash = {K0 ^ key.size, K2 ^ value_size};
+	mix_bytes(&hash, key);
+	return hash;
+}
+
+static inline void hash_end(struct store_digest *hash, size_t key_size, size_t value_size)
+{
+	mix(hash, key_size, value_size);
+	mix(hash, K1, K3);
 }
 
 static struct store_digest hash_of(struct store_slice key, struct store_slice value)
 {
-	struct store_digest hash = {K0 ^ key.size, K2 ^ value.size};
-	mix_bytes(&hash, key);
+	struct store_digest hash = hash_begin(key, value.size);
 	mix_bytes(&hash, value);
-	mix(&hash, key.size, value.size);
-	mix(&hash, K1, K3);
+	hash_end(&hash, key.size, value.size);
 	return hash;
 }
 
@@ -63,6 +79,22 @@ void store_digest_subtract(struct store_digest *digest, struct store_slice key, 
 	struct store_digest hash = hash_of(key, value);
 	digest->low -= hash.low;
 	digest->high -= hash.high;
+}
+
+void store_digest_overwrite(struct store_digest *digest, struct store_slice key, const uint8_t *old,
+			    struct store_slice value)
+{
+	struct store_digest before = hash_begin(key, value.size), after = before;
+	for (size_t i = 0; i + 16 <= value.size; i += 16) {
+		mix(&before, get_le64(old + i), get_le64(old + i + 8));
+		mix(&after, get_le64(value.bytes + i), get_le64(value.bytes + i + 8));
+	}
+	mix_rest(&before, old, value.size);
+	mix_rest(&after, value.bytes, value.size);
+	hash_end(&before, key.size, value.size);
+	hash_end(&after, key.size, value.size);
+	digest->low += after.low - before.low;
+	digest->high += after.high - before.high;
 }
 
 struct store_digest store_digest(const struct store *store)

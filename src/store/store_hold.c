@@ -121,6 +121,8 @@ void store_clear(struct store *store)
 	store->tree->block.whole = true;
 	retire(root, &store->tree->block);
 	store->tree = NULL;
+	store->height = 0;
+	store->ahead.count = 0;
 	store->count = 0;
 	store->digest = (struct store_digest){0, 0};
 	store_release(store, root);

@@ -7,14 +7,14 @@
  *
  * A node is one allocation that grows and shrinks in steps:
  *
- *	header | slots, in the order of their keys, growing up ... free ... records, growing down | end
+ *	header | slots, in the order of their keys | children of an inner node ... free ... records, growing down | end
  *
- * A record is `uint16 payload size, key, payload`. The payload is the value in a leaf and the child in an inner node. A
- * record that would be large keeps key and value in a blob, and in place of the key the blob's address. Records leave
- * no holes. All keys of a node share their first `skip` bytes; a slot holds the four bytes after those as a big-endian
- * number, so that most searches compare one key only.
+ * A record is `uint16 value size, key, value`, where an inner node has no value. A record that would be large keeps key
+ * and value in a blob, and in place of the key the blob's address. Records leave no holes. All keys of a node share
+ * their first `skip` bytes; a slot holds the four bytes after those as a big-endian number. So a search on the way down
+ * reads the header, some slots and a child, which lie together, and hardly ever a record.
  *
- * An inner node has one child more than keys: `first`, then one for each key, holding keys >= it and < the next.
+ * An inner node has one child more than keys: the first, then one for each key, holding keys >= it and < the next.
  */
 #ifndef IKADA_STORE_STORE_INTERNAL_H
 #define IKADA_STORE_STORE_INTERNAL_H
@@ -22,6 +22,7 @@
 #include "base/list.h"
 #include "store/store.h"
 
+#include <stdint.h>
 #include <string.h>
 
 enum {
@@ -60,16 +61,25 @@ struct node {
 	struct block block;
 	uint16_t count; /* Records. */
 	uint16_t skip;
-	uint32_t used;	    /* Bytes of records. */
-	struct node *first; /* Inner nodes only. */
+	uint32_t used; /* Bytes of records. */
+	uint64_t tail; /* The last eight bytes that all keys share, or as many as there are, as a number. */
 	struct slot slots[];
 };
 
 /* A record that is to be put into a node. */
 struct record {
 	struct store_slice key;
-	struct blob *blob; /* Holds the key (and in a leaf the value), or NULL. */
-	struct store_slice payload;
+	struct blob *blob;	    /* Holds the key (and in a leaf the value), or NULL. */
+	struct store_slice payload; /* In a leaf: the value that is in no blob. */
+	struct node *child;	    /* In an inner node: what is >= the key. */
+};
+
+struct path {
+	struct {
+		struct node *node;
+		unsigned at; /* The child, or in the leaf the record. */
+	} step[DEPTH_MAX];
+	unsigned leaf;
 };
 
 struct store_root {
@@ -81,9 +91,21 @@ struct store_root {
 	struct block *retired; /* Taken out of the tree while this was the newest held root. */
 };
 
+/* Keys that are expected and there: where each stands, as long as no record and no block has moved since. */
+struct ahead {
+	struct {
+		struct node *leaf;
+		unsigned at;
+	} place[STORE_AHEAD_MAX];
+	unsigned next; /* Those before it have been asked for, or passed over. */
+	unsigned count;
+};
+
 struct store {
 	struct mem *mem;
 	struct node *tree; /* NULL when empty. */
+	unsigned height;   /* Inner nodes above each leaf. */
+	struct ahead ahead;
 	uint64_t count;
 	struct store_digest digest;
 	size_t bytes;
@@ -101,11 +123,10 @@ void store_drop(struct store *store, struct block *block);
 
 /* Nodes (store_node.c). */
 size_t store_node_size(size_t bytes); /* What is allocated for a node of `bytes`. */
-/* Where `key` stands, or would stand. */
-unsigned store_node_find(const struct node *node, struct store_slice key, bool *found);
 void store_node_insert(struct node *node, unsigned at, const struct record *record);
 void store_node_remove(struct node *node, unsigned at);
-/* New nodes; what they are made from stays as it is. The slice leaves `first` to the caller. */
+/* New nodes; what they are made from stays as it is. */
+struct node *store_node_root(struct store *store, struct node *left, const struct record *record);
 struct node *store_node_copy(struct store *store, const struct node *node, size_t size);
 struct node *store_node_slice(struct store *store, const struct node *node, unsigned from, unsigned to, size_t extra);
 struct node *store_node_join(struct store *store, const struct node *left, const struct record *between,
@@ -113,9 +134,23 @@ struct node *store_node_join(struct store *store, const struct node *left, const
 size_t store_shared(struct store_slice a, struct store_slice b); /* Bytes of the common prefix. */
 int store_compare(struct store_slice a, struct store_slice b);
 
+/* Searches (store_find.c). */
+/*
+ * Where `key` stands in the leaf, or would stand; of an inner node, the child that has the place of `key`. It is known
+ * that the key begins with the same `known` bytes as all keys of the node; `known` becomes that of the child.
+ */
+unsigned store_find(const struct node *node, struct store_slice key, size_t *known, bool *found);
+/* From the top to the place of `key`; returns whether it is there. */
+bool store_descend(struct node *tree, struct store_slice key, struct path *path);
+/* The leaf and the place in it of a key that was expected; NULL: it was not. */
+struct node *store_ahead_take(struct store *store, struct store_slice key, unsigned *at);
+
 /* Digests (store_digest.c). */
 void store_digest_add(struct store_digest *digest, struct store_slice key, struct store_slice value);
 void store_digest_subtract(struct store_digest *digest, struct store_slice key, struct store_slice value);
+/* The value becomes another of the same size. */
+void store_digest_overwrite(struct store_digest *digest, struct store_slice key, const uint8_t *old,
+			    struct store_slice value);
 
 /* True when no held root needs the block, so that it may be changed in place. */
 static inline bool store_owns(const struct store *store, const struct block *block)
@@ -123,16 +158,75 @@ static inline bool store_owns(const struct store *store, const struct block *blo
 	return block->version > store->newest;
 }
 
+static inline uint32_t get_be32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+	return (uint64_t)get_be32(p) << 32 | get_be32(p + 4);
+}
+
+static inline uint64_t load64(const uint8_t *p)
+{
+	uint64_t word;
+	memcpy(&word, p, sizeof word);
+	return word;
+}
+
+static inline bool same(struct store_slice a, struct store_slice b)
+{
+	if (a.size != b.size)
+		return false;
+	if (a.size < 8) {
+		size_t i = 0;
+		while (i < a.size && a.bytes[i] == b.bytes[i])
+			i++;
+		return i == a.size;
+	}
+	size_t last = a.size - 8;
+	for (size_t i = 0; i < last; i += 8) {
+		if (load64(a.bytes + i) != load64(b.bytes + i))
+			return false;
+	}
+	return load64(a.bytes + last) == load64(b.bytes + last);
+}
+
+/* The four bytes after the first `skip`, zeros where the key has ended: orders as the keys do, or ties. */
+static inline uint32_t head_of(struct store_slice key, size_t skip)
+{
+	if (key.size >= skip + 4)
+		return get_be32(key.bytes + skip);
+	if (key.size <= skip)
+		return 0;
+	unsigned missing = (unsigned)(skip + 4 - key.size);
+	if (key.size >= 4)
+		return get_be32(key.bytes + key.size - 4) << 8 * missing;
+	uint32_t head = 0;
+	for (size_t i = skip; i < key.size; i++)
+		head = head << 8 | key.bytes[i];
+	return head << 8 * missing;
+}
+
 /* The bytes of a node that are in use. */
 static inline size_t node_bytes(const struct node *node)
 {
-	return sizeof *node + node->count * sizeof node->slots[0] + node->used;
+	size_t children = node->block.kind == BLOCK_INNER ? node->count + 1u : 0;
+	return sizeof *node + node->count * sizeof node->slots[0] + children * sizeof(struct node *) + node->used;
 }
 
 static inline size_t record_bytes(const struct record *record)
 {
 	return sizeof(uint16_t) + (record->blob != NULL ? sizeof record->blob : record->key.size) +
 	       record->payload.size;
+}
+
+/* What a record takes in a node of this kind, with its slot and its child. */
+static inline size_t record_room(const struct node *node, const struct record *record)
+{
+	size_t child = node->block.kind == BLOCK_INNER ? sizeof record->child : 0;
+	return sizeof node->slots[0] + child + record_bytes(record);
 }
 
 static inline uint8_t *record_at(const struct node *node, unsigned at)
@@ -174,22 +268,20 @@ static inline struct store_slice value_at(const struct node *leaf, unsigned at)
 	return payload_at(leaf, at);
 }
 
-/* Children count from 0 (`first`) to node->count. */
+static inline struct node **children_of(const struct node *inner)
+{
+	return (struct node **)(uintptr_t)&inner->slots[inner->count];
+}
+
+/* Children count from 0 to node->count. */
 static inline struct node *child_at(const struct node *inner, unsigned at)
 {
-	if (at == 0)
-		return inner->first;
-	struct node *child;
-	memcpy(&child, payload_at(inner, at - 1).bytes, sizeof child);
-	return child;
+	return children_of(inner)[at];
 }
 
 static inline void child_set(struct node *inner, unsigned at, struct node *child)
 {
-	if (at == 0)
-		inner->first = child;
-	else
-		memcpy((uint8_t *)payload_at(inner, at - 1).bytes, &child, sizeof child);
+	children_of(inner)[at] = child;
 }
 
 /* A full node of this kind splits. */
@@ -198,11 +290,24 @@ static inline size_t node_bytes_max(const struct node *node)
 	return node->block.kind == BLOCK_LEAF ? LEAF_BYTES_MAX : INNER_BYTES_MAX;
 }
 
-/* Most of a leaf comes from memory in one go, not line after line as the search asks for it. */
-static inline void node_prefetch(const struct node *node)
+/*
+ * Memory that will be read comes in one go, not line after line as the search asks for it: the first lines of a node,
+ * with most of its slots, in a leaf with the records that came last. Always inline: gcc drops the calls of a function
+ * that only prefetches, as it has no effect.
+ */
+static inline __attribute__((always_inline)) void prefetch_2_lines(const uint8_t *at)
 {
-	for (size_t line = 0; line < 8; line++)
-		__builtin_prefetch((const uint8_t *)node + line * 64);
+	__builtin_prefetch(at);
+	__builtin_prefetch(at + 64);
+}
+
+static inline __attribute__((always_inline)) void node_prefetch(const struct node *node)
+{
+	const uint8_t *at = (const uint8_t *)node;
+	prefetch_2_lines(at);
+	prefetch_2_lines(at + 128);
+	prefetch_2_lines(at + 256);
+	prefetch_2_lines(at + 384);
 }
 
 #endif

@@ -14,58 +14,6 @@
 
 #include "base/check.h"
 
-struct path {
-	struct {
-		struct node *node;
-		unsigned at; /* The child, or in the leaf the record. */
-	} step[DEPTH_MAX];
-	unsigned leaf;
-};
-
-bool store_get(const struct store *store, const void *key, size_t key_size, struct store_slice *value)
-{
-	const struct store_root root = {.tree = store->tree};
-	return store_root_get(&root, key, key_size, value);
-}
-
-bool store_root_get(const struct store_root *root, const void *key_bytes, size_t key_size, struct store_slice *value)
-{
-	struct store_slice key = {key_bytes, key_size};
-	const struct node *node = root->tree;
-	if (node == NULL)
-		return false;
-	bool found;
-	while (node->block.kind == BLOCK_INNER) {
-		unsigned at = store_node_find(node, key, &found);
-		node = child_at(node, at + found);
-		node_prefetch(node);
-	}
-	unsigned at = store_node_find(node, key, &found);
-	if (found)
-		*value = value_at(node, at);
-	return found;
-}
-
-/* From the root to the place of `key`; returns whether it is there. */
-static bool descend(const struct store *store, struct store_slice key, struct path *path)
-{
-	struct node *node = store->tree;
-	unsigned depth = 0;
-	bool found;
-	while (node->block.kind == BLOCK_INNER) {
-		unsigned at = store_node_find(node, key, &found) + found;
-		path->step[depth].node = node;
-		path->step[depth].at = at;
-		CHECK_OP(++depth, <, (unsigned)DEPTH_MAX);
-		node = child_at(node, at);
-		node_prefetch(node);
-	}
-	path->step[depth].node = node;
-	path->step[depth].at = store_node_find(node, key, &found);
-	path->leaf = depth;
-	return found;
-}
-
 /* Puts a node in the place of the one at `depth`. */
 static void replace(struct store *store, struct path *path, unsigned depth, struct node *node)
 {
@@ -88,6 +36,7 @@ static void own_path(struct store *store, struct path *path)
 		}
 		replace(store, path, depth, store_node_copy(store, node, node->block.size));
 		store_drop(store, &node->block);
+		store->ahead.count = 0;
 	}
 }
 
@@ -130,25 +79,20 @@ static void add(struct store *store, struct path *path, unsigned depth, const st
 /* Hangs `right` into the tree, behind its left neighbour at `depth`; `up` parts the two. */
 static void add_neighbour(struct store *store, struct path *path, unsigned depth, struct record *up, struct node *right)
 {
-	up->payload = (struct store_slice){(const uint8_t *)&right, sizeof right};
+	up->child = right;
 	if (depth > 0) {
 		add(store, path, depth - 1, up);
 		return;
 	}
-	struct node *root = store_block_new(store, BLOCK_INNER, store_node_size(sizeof *root + record_bytes(up) + 64));
-	root->count = 0;
-	root->skip = 0;
-	root->used = 0;
-	root->first = store->tree;
-	store_node_insert(root, 0, up);
-	store->tree = root;
+	store->tree = store_node_root(store, store->tree, up);
+	store->height++;
 }
 
 static void split_leaf(struct store *store, struct path *path, unsigned depth, const struct record *record)
 {
 	struct node *node = path->step[depth].node, *left = node;
 	unsigned at = path->step[depth].at, cut = split_point(node, at);
-	size_t extra = sizeof node->slots[0] + record_bytes(record);
+	size_t extra = record_room(node, record);
 	struct node *right = store_node_slice(store, node, cut, node->count, at < cut ? 0 : extra);
 	if (cut < node->count) {
 		left = store_node_slice(store, node, 0, cut, at < cut ? extra : 0);
@@ -170,11 +114,9 @@ static void split_inner(struct store *store, struct path *path, unsigned depth, 
 {
 	struct node *node = path->step[depth].node;
 	unsigned at = path->step[depth].at, cut = split_point(node, at);
-	size_t extra = sizeof node->slots[0] + record_bytes(record);
+	size_t extra = record_room(node, record);
 	struct node *left = store_node_slice(store, node, 0, cut, at <= cut ? extra : 0);
 	struct node *right = store_node_slice(store, node, cut + 1, node->count, at <= cut ? 0 : extra);
-	left->first = node->first;
-	right->first = child_at(node, cut + 1);
 	store_node_insert(at <= cut ? left : right, at <= cut ? at : at - cut - 1, record);
 	replace(store, path, depth, left);
 	struct record up = {.key = key_at(node, cut), .blob = blob_at(node, cut)};
@@ -186,7 +128,7 @@ static void split_inner(struct store *store, struct path *path, unsigned depth, 
 static void add(struct store *store, struct path *path, unsigned depth, const struct record *record)
 {
 	struct node *node = path->step[depth].node;
-	size_t bytes = node_bytes(node) + sizeof node->slots[0] + record_bytes(record);
+	size_t bytes = node_bytes(node) + record_room(node, record);
 	if (bytes > node->block.size) {
 		if (bytes > node_bytes_max(node)) {
 			if (node->block.kind == BLOCK_LEAF)
@@ -207,8 +149,7 @@ static bool join(struct store *store, struct path *path, unsigned depth, unsigne
 	struct node *left = child_at(parent, at), *right = child_at(parent, at + 1);
 	bool leaves = left->block.kind == BLOCK_LEAF;
 	struct record between = {.key = key_at(parent, at), .blob = blob_at(parent, at)};
-	between.payload = (struct store_slice){(const uint8_t *)&right->first, sizeof right->first};
-	size_t bytes = node_bytes(left) + node_bytes(right) + (leaves ? 0 : record_bytes(&between));
+	size_t bytes = node_bytes(left) + node_bytes(right) + (leaves ? 0 : record_room(left, &between));
 	if (!must && bytes > node_bytes_max(left) / 4 * 3)
 		return false;
 	child_set(parent, at, store_node_join(store, left, leaves ? NULL : &between, right));
@@ -226,7 +167,9 @@ static void settle(struct store *store, struct path *path, unsigned depth)
 	struct node *node = path->step[depth].node;
 	size_t bytes = node_bytes(node);
 	if (depth == 0 && node->count == 0) {
-		store->tree = node->first;
+		bool inner = node->block.kind == BLOCK_INNER;
+		store->tree = inner ? child_at(node, 0) : NULL;
+		store->height -= inner;
 		store_drop(store, &node->block);
 		return;
 	}
@@ -261,15 +204,14 @@ static struct store_slice value_of(const struct path *path)
 	return value_at(path->step[path->leaf].node, path->step[path->leaf].at);
 }
 
-/* Writes a value of unchanged size over the old one, when that may be done in place. */
-static bool overwrite(struct store *store, struct path *path, struct store_slice value)
+/* Writes a value of unchanged size over the old one, when that may be done in place; the leaf is owned. */
+static bool overwrite(struct store *store, struct node *leaf, unsigned at, const struct record *record)
 {
-	struct node *leaf = path->step[path->leaf].node;
-	unsigned at = path->step[path->leaf].at;
-	struct store_slice old = value_at(leaf, at);
+	struct store_slice old = value_at(leaf, at), value = record->payload;
 	const struct blob *blob = blob_at(leaf, at);
 	if (old.size != value.size || (blob != NULL && !store_owns(store, &blob->block)))
 		return false;
+	store_digest_overwrite(&store->digest, record->key, old.bytes, value);
 	if (value.size > 0)
 		memmove((uint8_t *)old.bytes, value.bytes, value.size);
 	return true;
@@ -280,18 +222,23 @@ bool store_put(struct store *store, const void *key_bytes, size_t key_size, cons
 	CHECK_OP(key_size, <=, (size_t)UINT32_MAX / 4);
 	CHECK_OP(value_size, <=, (size_t)UINT32_MAX / 4);
 	struct record record = {.key = {key_bytes, key_size}, .payload = {value_bytes, value_size}};
+	unsigned at;
+	struct node *leaf = store_ahead_take(store, record.key, &at);
+	if (leaf != NULL && leaf->block.version == store->now && overwrite(store, leaf, at, &record))
+		return false;
 	if (store->tree == NULL) {
 		struct node empty = {.block = {.kind = BLOCK_LEAF, .size = sizeof empty}};
 		store->tree = store_node_copy(store, &empty, sizeof empty);
 	}
 	struct path path;
-	bool found = descend(store, record.key, &path);
+	bool found = store_descend(store->tree, record.key, &path);
 	own_path(store, &path);
+	if (found && overwrite(store, path.step[path.leaf].node, path.step[path.leaf].at, &record))
+		return false;
+	store->ahead.count = 0;
 	if (found)
 		store_digest_subtract(&store->digest, record.key, value_of(&path));
 	store_digest_add(&store->digest, record.key, record.payload);
-	if (found && overwrite(store, &path, record.payload))
-		return false;
 	size_t old_bytes = found ? take(store, &path) : 0;
 	if (key_size + value_size > INLINE_BYTES_MAX) {
 		record.blob = blob_new(store, record.key, record.payload);
@@ -309,9 +256,10 @@ bool store_delete(struct store *store, const void *key_bytes, size_t key_size)
 {
 	struct path path;
 	struct store_slice key = {key_bytes, key_size};
-	if (store->tree == NULL || !descend(store, key, &path))
+	if (store->tree == NULL || !store_descend(store->tree, key, &path))
 		return false;
 	own_path(store, &path);
+	store->ahead.count = 0;
 	store_digest_subtract(&store->digest, key, value_of(&path));
 	take(store, &path);
 	settle(store, &path, path.leaf);

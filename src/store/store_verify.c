@@ -50,6 +50,10 @@ static void verify_node(const struct node *node, uint64_t above)
 		CHECK((kept > INLINE_BYTES_MAX) == (blob != NULL));
 	}
 	CHECK_OP(used, ==, node->used);
+	uint64_t tail = 0;
+	for (size_t b = node->skip > 8 ? node->skip - 8u : 0; b < node->skip; b++)
+		tail = tail << 8 | key_at(node, 0).bytes[b];
+	CHECK_OP(tail, ==, node->tail);
 }
 
 static void verify_tree(const struct node *node, uint64_t above, struct bounds bounds, int depth, struct sum *sum)
@@ -77,6 +81,19 @@ static void verify_tree(const struct node *node, uint64_t above, struct bounds b
 		if (i < node->count)
 			within.high = key_at(node, i);
 		verify_tree(child_at(node, i), node->block.version, within, depth + 1, sum);
+	}
+}
+
+/* What is remembered of expected keys stands in the tree where it would be found. */
+static void verify_ahead(const struct store *store)
+{
+	for (unsigned i = store->ahead.next; i < store->ahead.count; i++) {
+		const struct node *leaf = store->ahead.place[i].leaf;
+		unsigned at = store->ahead.place[i].at;
+		struct path path;
+		CHECK(store_descend(store->tree, key_at(leaf, at), &path));
+		CHECK(path.step[path.leaf].node == leaf);
+		CHECK_OP(path.step[path.leaf].at, ==, at);
 	}
 }
 
@@ -111,6 +128,8 @@ static void verify_digest(struct store_digest found, struct store_digest kept)
 void store_verify(const struct store *store)
 {
 	struct sum sum = verify_whole(store->tree, store->now);
+	CHECK_OP(store->tree == NULL ? 0 : sum.leaf_depth, ==, (int)store->height);
+	verify_ahead(store);
 	CHECK_OP(sum.keys, ==, store->count);
 	verify_digest(sum.digest, store->digest);
 	size_t bytes = sizeof *store + sum.bytes;

@@ -1,6 +1,8 @@
 /*
  * The segments ahead of the chain: when one is made, and of what. Old ones that nothing needs are the best, as their
- * room on the disk is there and written; a new one is filled with zeros while the chain is in the one before.
+ * room on the disk is there and written; a new one is filled with zeros while the chain is in the one before, at the
+ * pace of the smallest batches. Large ones come sooner to what is not filled: a sync there costs them little more,
+ * and the zeros would be written in their time.
  *
  * Invariants: an old segment goes only when the base that makes it needless is durable in a later one, the oldest
  * first, and each is gone from the synced directory before the next: there is never a gap. A piece of zeros is never in
@@ -14,7 +16,8 @@
 #include <string.h>
 
 #define RETRY_NS ((uint64_t)1000 * 1000 * 1000)
-#define FILL_PIECE_BYTES ((size_t)256 * 1024)
+#define FILL_PIECE_BYTES ((size_t)1024 * 1024)
+#define FILL_PACE 2  /* Blocks of zeros for each batch. */
 #define FILL_AFTER 8 /* This part of a segment was written before the next one is filled: an idle log fills none. */
 
 uint64_t ahead_room(const struct wal *wal)
@@ -122,11 +125,6 @@ static void fill_piece(struct wal *wal)
 	struct fill *fill = &wal->fill;
 	struct segment *segment = &wal->ahead[0];
 	uint64_t left = segment->header.bytes - segment->filled;
-	if (fill->stopped || left == 0) {
-		mem_free(wal->mem, fill->memory);
-		fill->memory = NULL;
-		return;
-	}
 	if (fill->memory == NULL) {
 		fill->zeros = wal_aligned(wal->mem, FILL_PIECE_BYTES, &fill->memory);
 		memset(fill->zeros, 0, FILL_PIECE_BYTES);
@@ -157,14 +155,18 @@ static void fill_done(struct env_io *io, int status)
 	}
 	fill->in_flight = false;
 	segment->filled = full ? segment->header.bytes : segment->filled + fill->size;
-	fill_piece(wal);
+	fill->next_batch = wal->batches + fill->size / WAL_BLOCK_BYTES / FILL_PACE;
+	if (fill->stopped || segment->filled == segment->header.bytes) {
+		mem_free(wal->mem, fill->memory);
+		fill->memory = NULL;
+	}
 }
 
 void ahead_fill(struct wal *wal)
 {
 	const struct segment *next = &wal->ahead[0];
 	if (!wal->fill.in_flight && wal->ahead_count > 0 && next->filled < next->header.bytes &&
-	    wal->offset > wal->segment.header.bytes / FILL_AFTER)
+	    wal->offset > wal->segment.header.bytes / FILL_AFTER && wal->batches >= wal->fill.next_batch)
 		fill_piece(wal);
 }
 

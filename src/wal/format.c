@@ -96,7 +96,8 @@ void record_state_encode(uint8_t *at, const struct wal_group *group)
 	at += RECORD_HEADER_BYTES;
 	put_le64(at, group->term);
 	put_le64(at + 8, group->vote);
-	put_le64(at + 16, group->base_index);
-	put_le64(at + 24, group->base_term);
-	put_le64(at + 32, group->last_index);
+	put_le64(at + 16, group->vote_incarnation);
+	put_le64(at + 24, group->base_index);
+	put_le64(at + 32, group->base_term);
+	put_le64(at + 40, group->last_index);
 }

@@ -1,5 +1,5 @@
 /*
- * The format of the log on disk, version 1. All numbers are little-endian; reserved bytes are written as zeros and not
+ * The format of the log on disk, version 2. All numbers are little-endian; reserved bytes are written as zeros and not
  * judged. CRC is CRC-32C.
  *
  * The log is a chain of batches in segment files NNNNNNNNNNNNNNNN.wal (the segment's number in hexadecimal; they ascend
@@ -17,7 +17,7 @@
  *	offset	size	field
  *	0	8	"IKADAWAL"
  *	8	4	CRC of bytes 12 .. 64
- *	12	4	version; what follows is judged only if it is 1
+ *	12	4	version; what follows is judged only if it is 2
  *	16	8	number of the segment, as in its name; the first ever is 1
  *	24	8	bytes of the segment: a multiple of 4096
  *	32	8	salt: random
@@ -68,12 +68,12 @@
  *	16	L	content, then zeros up to a multiple of 8
  *
  * Contents:
- *	HARD		term (8), vote (8).
+ *	HARD		term (8), the member voted for in it: id (8; 0: none), incarnation (8).
  *	ENTRIES		encoded entries (base/entry.h), whole. An entry at an index that the log has already replaces it
  *			and all that follow it.
  *	BASE		index (8), term (8), configuration (the rest). The log starts after this; all before is void.
  *			Flag 1: entries after the index stay; it is at most the last one, and not below the base before.
- *	STATE		term (8), vote (8), base index (8), base term (8), last index (8); flag 1: there is a base. What
+ *	STATE		what HARD has (24), base index (8), base term (8), last index (8); flag 1: there is a base. What
  *			the batches before lead to; stands in each OPEN and CUT, one for each group.
  *	RELOCATED	not written yet: entries copied forward, so that the segment that held them can be recycled.
  *			Each stands for the one the log has at its index, or the next, and replaces nothing.
@@ -86,14 +86,15 @@
 #include <stdint.h>
 
 enum {
-	WAL_VERSION = 1,
+	WAL_VERSION = 2,
 	WAL_BLOCK_BYTES = 4096,
 	SEGMENT_HEADER_BYTES = 64,
 	BATCH_COMMITS_AT = 56, /* In a batch. */
 	BATCH_COMMIT_BYTES = 16,
 	BATCH_BODY_AT = BATCH_COMMITS_AT + BATCH_COMMIT_BYTES, /* With the one group of today. */
 	RECORD_HEADER_BYTES = 16,
-	RECORD_STATE_BYTES = 40,
+	RECORD_HARD_BYTES = 24,
+	RECORD_STATE_BYTES = 48,
 };
 
 #define SEGMENT_BYTES_MIN ((uint64_t)64 * 1024)
@@ -144,6 +145,7 @@ struct wal_group {
 	bool has_base;
 	uint64_t term;
 	uint64_t vote;
+	uint64_t vote_incarnation;
 	uint64_t base_index;
 	uint64_t base_term;
 	uint64_t last_index;

@@ -111,15 +111,17 @@ static void put_done(struct wal *wal)
 	last_batch(&wal->filling)->after = wal->put;
 }
 
-void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote)
+void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote, uint64_t vote_incarnation)
 {
 	CHECK_OP(group, ==, 0u);
 	CHECK_OP(term, >=, wal->put.term);
-	uint8_t *at = add_record(wal, RECORD_HARD, 0, 16);
+	uint8_t *at = add_record(wal, RECORD_HARD, 0, RECORD_HARD_BYTES);
 	put_le64(at, term);
 	put_le64(at + 8, vote);
+	put_le64(at + 16, vote_incarnation);
 	wal->put.term = term;
 	wal->put.vote = vote;
+	wal->put.vote_incarnation = vote_incarnation;
 	put_done(wal);
 }
 

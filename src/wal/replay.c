@@ -109,6 +109,7 @@ static const char *replay_state(struct recovery *r, const struct record_header *
 	struct wal_group said = {.has_base = header->flags == RECORD_STATE_HAS_BASE};
 	said.term = read_u64(&content);
 	said.vote = read_u64(&content);
+	said.vote_incarnation = read_u64(&content);
 	said.base_index = read_u64(&content);
 	said.base_term = read_u64(&content);
 	said.last_index = read_u64(&content);
@@ -124,7 +125,8 @@ static const char *replay_state(struct recovery *r, const struct record_header *
 		r->begins_late = false;
 	}
 	if (said.has_base != is->has_base || said.term != is->term || said.vote != is->vote ||
-	    said.base_index != is->base_index || said.base_term != is->base_term || said.last_index != is->last_index)
+	    said.vote_incarnation != is->vote_incarnation || said.base_index != is->base_index ||
+	    said.base_term != is->base_term || said.last_index != is->last_index)
 		return "its state is not what the batches before it lead to";
 	return NULL;
 }
@@ -133,6 +135,7 @@ static const char *replay_hard(struct recovery *r, struct reader content)
 {
 	r->group.term = read_u64(&content);
 	r->group.vote = read_u64(&content);
+	r->group.vote_incarnation = read_u64(&content);
 	return content.failed || reader_left(&content) > 0 ? "its hard state has another size" : NULL;
 }
 

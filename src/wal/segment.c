@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ZEROS_BYTES ((size_t)256 * 1024)
 #define TEMPORARY_NAME "segment.tmp"
 
 uint8_t *wal_aligned(struct mem *mem, size_t size, void **memory)
@@ -115,6 +116,19 @@ int segment_take(const struct wal *wal, uint64_t number)
 	return status == 0 ? wal->env->ops->sync_dir(wal->env, wal->dir) : status;
 }
 
+static int fill_with_zeros(const struct wal *wal, const struct segment *segment)
+{
+	uint8_t *zeros = mem_zero(wal->mem, ZEROS_BYTES);
+	int status = 0;
+	for (uint64_t at = 0; status == 0 && at < segment->header.bytes; at += ZEROS_BYTES) {
+		uint64_t left = segment->header.bytes - at;
+		size_t size = left < ZEROS_BYTES ? (size_t)left : ZEROS_BYTES;
+		status = wal->env->ops->write_at(segment->file, zeros, size, at);
+	}
+	mem_free(wal->mem, zeros);
+	return status;
+}
+
 static int fill_in(const struct wal *wal, const struct segment *segment)
 {
 	const struct env_ops *ops = wal->env->ops;
@@ -122,6 +136,8 @@ static int fill_in(const struct wal *wal, const struct segment *segment)
 	uint8_t *block = wal_aligned(wal->mem, WAL_BLOCK_BYTES, &memory);
 	segment_header_encode(block, &segment->header);
 	int status = ops->allocate(segment->file, segment->header.bytes);
+	if (status == 0 && segment->filled == segment->header.bytes && segment->header.recycled_bytes == 0)
+		status = fill_with_zeros(wal, segment);
 	if (status == 0)
 		status = ops->write_at(segment->file, block, WAL_BLOCK_BYTES, 0);
 	if (status == 0)
@@ -134,13 +150,14 @@ int segment_write(const struct wal *wal, uint64_t number, bool recycled, struct 
 {
 	const struct env_ops *ops = wal->env->ops;
 	uint64_t bytes = wal->settings.segment_bytes;
+	bool filled = recycled || number == 1; /* Nothing fills the first one later: it is written to at once. */
 	*segment = (struct segment){.header = {.version = WAL_VERSION,
 					       .number = number,
 					       .bytes = bytes,
 					       .salt = ops->random(wal->env),
 					       .epoch = wal->epoch,
 					       .recycled_bytes = recycled ? bytes : 0},
-				    .filled = recycled ? bytes : WAL_BLOCK_BYTES};
+				    .filled = filled ? bytes : WAL_BLOCK_BYTES};
 	char *temporary = wal_path(wal, TEMPORARY_NAME);
 	int status = ops->open(wal->env, temporary, ENV_OPEN_CREATE, &segment->file);
 	mem_free(wal->mem, temporary);

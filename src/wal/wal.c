@@ -296,6 +296,7 @@ struct wal *wal_open(struct env *env, const struct wal_settings *settings, const
 				    .base_term = wal->written.base_term,
 				    .term = wal->written.term,
 				    .vote = wal->written.vote,
+				    .vote_incarnation = wal->written.vote_incarnation,
 				    .last_index = wal->written.last_index,
 				    .commit = wal->commit};
 	return wal;

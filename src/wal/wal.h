@@ -7,8 +7,9 @@
  * One thread. Nothing here calls back inside a put or a flush.
  *
  * The disk: when a base is durable, segments that hold nothing above it become segments made ahead, or go. A new
- * segment is filled with zeros before it is used, a piece at a time, behind the loop's back: a sync that does not
- * change what the file system knows of a file takes half as long. When the log is faster, it goes on without.
+ * segment is filled with zeros before it is used, a piece at a time, behind the loop's back, the first one when it is
+ * made: a sync that does not change what the file system knows of a file takes half as long. When the log is faster,
+ * it goes on without.
  *
  * Room: segments are made ahead, with all their room on the disk. When the disk is full, wal_room falls to 0 while a
  * segment's worth is still left for what cannot be refused: terms and votes, bases, seals, received entries, the batch
@@ -41,7 +42,8 @@ struct wal_state {
 	uint64_t base_index;
 	uint64_t base_term;
 	uint64_t term;
-	uint64_t vote;
+	uint64_t vote; /* The member voted for in `term`; 0: none. */
+	uint64_t vote_incarnation;
 	uint64_t last_index; /* base_index when there are no entries. */
 	uint64_t commit;     /* The highest commit that a batch recorded; at least base_index. */
 };
@@ -81,7 +83,7 @@ struct wal *wal_open(struct env *env, const struct wal_settings *settings, const
 void wal_close(struct wal *wal);
 
 /* Each put copies. Groups are 0 today. */
-void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote);
+void wal_put_hard(struct wal *wal, uint32_t group, uint64_t term, uint64_t vote, uint64_t vote_incarnation);
 /* Whole encoded entries, ascending by one. One larger than wal_entry_bytes_max is env fatal: the caller refuses it. */
 void wal_put_entries(struct wal *wal, const uint8_t *entries, size_t size);
 /*

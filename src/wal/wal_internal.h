@@ -68,13 +68,14 @@ enum making {
 	MAKING_WRITTEN, /* `made` is a segment but for its name. */
 };
 
-/* The first of the segments ahead is filled with zeros: a piece is written, then synced, then the next. */
+/* The first of the segments ahead is filled with zeros: a piece is written, then synced; later the next. */
 struct fill {
 	struct env_io io;
 	bool in_flight;
 	bool syncing;
-	bool stopped; /* The chain wants to go on in it. */
-	size_t size;  /* Of the piece in flight. */
+	bool stopped;	     /* The chain wants to go on in it. */
+	size_t size;	     /* Of the piece in flight. */
+	uint64_t next_batch; /* The next piece is not begun before so many were issued. */
 	void *memory;
 	uint8_t *zeros;
 };

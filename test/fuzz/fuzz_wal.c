@@ -138,6 +138,7 @@ static void expect_same(const struct seen *left, const struct seen *right)
 {
 	CHECK_OP(left->state.term, ==, right->state.term);
 	CHECK_OP(left->state.vote, ==, right->state.vote);
+	CHECK_OP(left->state.vote_incarnation, ==, right->state.vote_incarnation);
 	CHECK_OP(left->state.commit, ==, right->state.commit);
 	CHECK(left->based == right->based && left->config == right->config);
 	CHECK_OP(left->base_index, ==, right->base_index);
@@ -218,7 +219,7 @@ static void write_on(struct disk *disk, struct wal *wal, struct seen *seen)
 	const struct wal_state *s = &seen->state;
 	const struct entry entry = {.index = s->last_index + 1, .term = s->term + 1, .kind = ENTRY_NOOP};
 	entry_encode(bytes, &entry);
-	wal_put_hard(wal, 0, s->term + 1, 3);
+	wal_put_hard(wal, 0, s->term + 1, 3, 5);
 	if (!s->has_base)
 		wal_put_base(wal, 0, 0, 0, (const uint8_t *)"config", 6, false);
 	wal_put_entries(wal, bytes, sizeof bytes);
@@ -234,6 +235,7 @@ static void write_on(struct disk *disk, struct wal *wal, struct seen *seen)
 	see_entry(seen, entry.index, entry.term, bytes, sizeof bytes);
 	seen->state.term = entry.term;
 	seen->state.vote = 3;
+	seen->state.vote_incarnation = 5;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
@@ -299,7 +301,7 @@ static void repair_records(uint8_t *at, size_t size, struct chain *chain, struct
 		else if (get_le16(at) == RECORD_BASE && length >= 8 && (get_le16(at + 2) & RECORD_BASE_KEEPS) == 0)
 			chain->last_index = get_le64(content);
 		else if (get_le16(at) == RECORD_STATE && length == RECORD_STATE_BYTES)
-			chain->last_index = get_le64(content + 32);
+			chain->last_index = get_le64(content + 40);
 		size_t used = RECORD_HEADER_BYTES + wal_round_up(length, 8);
 		used = used < size ? used : size;
 		at += used;

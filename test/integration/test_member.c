@@ -6,9 +6,11 @@
 #include "cluster.h"
 #include "load.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 
 enum { CLIENTS = 6, LIMIT_S = 60 };
 
@@ -141,12 +143,88 @@ static void hand_on(void)
 	load_judge(load, &cluster);
 }
 
+/* ---- What a stranger is told ---- */
+
+static void expect_status(int expected, const char *format, const struct cluster_node *node, const char *said)
+{
+	int status;
+	char *line = text("%s --host=%s --port=%d", format, case_host(), node->client_port);
+	char *found = run_program(&status, LIMIT_S, "%s %s", program(), line);
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != expected || strstr(found, said) == NULL)
+		fail("ikada %s: status %x, expected %d and '%s', found: %s", line, (unsigned)status, expected, said,
+		     found);
+	free(found);
+	free(line);
+}
+
+struct accident {
+	pid_t leader, stopped;
+};
+
+static void *accident(void *context)
+{
+	const struct accident *accident = context;
+	sleep_ms(1000);
+	kill(accident->leader, SIGKILL);
+	sleep_ms(2000);
+	kill(accident->stopped, SIGCONT);
+	return NULL;
+}
+
+/* The node that the user named, which leads and took the change, dies while another catches up. */
+static void leader_dies_midway(void)
+{
+	struct cluster cluster;
+	pthread_t thread;
+	cluster_start(&cluster, 3);
+	struct cluster_node new = {.id = 4, .client_port = CLIENT_PORT + 3, .peer_port = PEER_PORT + 3};
+	new.dir = text("%s/node-4", case_dir());
+	new.log = text("%s/node-4.log", case_dir());
+	struct cluster four = {.list = text("%s,4=%s:%d", cluster.list, case_host(), new.peer_port)};
+	struct cluster_node *leader = cluster_leader(&cluster);
+	char *line = text("member add 4=%s:%d --wait-s=1", case_host(), new.peer_port);
+	expect_status(1, line, leader, "node 4 has not been seen: start it first");
+	node_start(&four, &new);
+	sleep_ms(1500);
+	node_signal(&new, SIGSTOP);
+	struct accident midway = {leader->pid, new.pid};
+	EXPECT(pthread_create(&thread, NULL, accident, &midway) == 0);
+	line = text("member add 4=%s:%d --wait-s=%d", case_host(), new.peer_port, LIMIT_S);
+	expect_status(0, line, leader, "node 4: joining");
+	pthread_join(thread, NULL);
+	node_signal(leader, SIGKILL);
+	expect_status(0, "member list", &new, "node 4  voter");
+	expect_status(1, "member list", leader, "Connection refused");
+	expect_status(1, "member remove 9", &new, "node 9 is not a member");
+	expect_status(2, "member promote 2 --learner", &new, "--learner goes with add only");
+	expect_status(2, "member remove", &new, "remove expects ID");
+	node_signal(&new, SIGKILL);
+}
+
+/* The one that is to lead does not; what it says is so. */
+static void no_transfer(void)
+{
+	struct cluster cluster;
+	cluster_start(&cluster, 3);
+	struct cluster_node *leader = cluster_leader(&cluster);
+	struct cluster_node *other = &cluster.nodes[leader->id % 3];
+	struct cluster_node *third = &cluster.nodes[other->id % 3];
+	node_signal(other, SIGSTOP);
+	expect_status(1, text("transfer --to=%u", other->id), third,
+		      text("node %u leads on: nobody was ready", leader->id));
+	expect_status(0, text("transfer --to=%u", leader->id), third, "leads already");
+	expect_status(1, "transfer --to=7", third, "node 7 is not a member");
+	expect_status(0, text("transfer --to=%u", third->id), leader, text("node %u leads", third->id));
+	node_signal(other, SIGCONT);
+	cluster_wait(&cluster, LIMIT_S);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct test_case cases[] = {
-		{"node_by_node", 300, node_by_node},
-		{"wiped_disk", 200, wiped_disk},
-		{"hand_on", 100, hand_on},
+		{"node_by_node", 300, node_by_node}, {"wiped_disk", 200, wiped_disk},
+		{"hand_on", 100, hand_on},	     {"leader_dies_midway", 100, leader_dies_midway},
+		{"no_transfer", 60, no_transfer},
 	};
 	return cases_run(cases, sizeof cases / sizeof *cases, argc, argv);
 }

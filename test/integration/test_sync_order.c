@@ -3,7 +3,7 @@
  * at depth 1.
  *
  * A node covers a value once a write of bytes that hold the value to a file of its log has returned, and then a sync of
- * that file that began after it has returned without an error. The acknowledgement is the system call that hands the
+ * that file that began after it has returned without an error; or one write that syncs what it writes. The acknowledgement is the system call that hands the
  * reply to the client's socket. The tracer notes a call's beginning before it begins and its end after it has ended,
  * and all notes are on one clock: so an order that is right never looks wrong, and a wrong one is seen unless it is
  * shorter than the tracer's notes take.
@@ -123,6 +123,11 @@ static bool is_sync(const struct call *call)
 	return strncmp(call->line, "fdatasync(", 10) == 0 || strncmp(call->line, "fsync(", 6) == 0;
 }
 
+static bool syncs_itself(const struct call *call)
+{
+	return strncmp(call->line, "pwritev2(", 9) == 0 && strstr(call->line, ", RWF_DSYNC) = ") != NULL;
+}
+
 /* covered[i]: when this node covered value i; UINT64_MAX never. */
 static void find_covers(const struct calls *calls, uint64_t *covered)
 {
@@ -146,6 +151,8 @@ static void find_covers(const struct calls *calls, uint64_t *covered)
 				continue;
 			path_of[i] = path;
 			written[i] = call->end_ns;
+			if (syncs_itself(call))
+				covered[i] = call->end_ns;
 		}
 	}
 }

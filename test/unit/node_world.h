@@ -339,7 +339,7 @@ static void shut(void *context)
 }
 
 /* Closes in good order; nothing may be left. */
-static void stop(struct member *m)
+static inline void stop(struct member *m)
 {
 	assert_true(sim_host_run(m->host, shut, m));
 	assert_int_equal(sim_host_stop(m->host), 0);
@@ -451,7 +451,7 @@ static struct member *await_leader(struct world *w)
 	return NULL;
 }
 
-static struct member *other_than(struct world *w, const struct member *m)
+static inline struct member *other_than(struct world *w, const struct member *m)
 {
 	return &w->members[m->number == 0 ? 1 : 0];
 }
@@ -530,7 +530,7 @@ static uint32_t times_in(const struct member *m, uint64_t value, uint64_t *at)
 }
 
 /* All members are up and have applied everything: what was told to clients is what happened. */
-static void judge(struct world *w)
+static inline void judge(struct world *w)
 {
 	const struct member *first = &w->members[0];
 	for (uint32_t i = 1; i < w->count; i++) {

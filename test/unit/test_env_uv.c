@@ -501,6 +501,17 @@ static void test_lateness(void **state)
 	assert_int_equal(w->ops->awake_ns(w->env), w->awake_ns + 10 * MS);
 }
 
+static void test_nothing_forgiven(void **state)
+{
+	struct world *w = *state;
+	env_uv_forgive_nothing(w->env);
+	w->each_turn = sleep_past_deadline;
+	w->ops->wake_at(w->env, w->ops->raw_ns(w->env));
+	env_uv_run(w->env);
+	assert_true(w->ops->raw_ns(w->env) >= w->raw_ns + 200 * MS);
+	assert_int_equal(w->ops->awake_ns(w->env) - w->awake_ns, w->ops->raw_ns(w->env) - w->raw_ns);
+}
+
 /* ---- Files ---- */
 
 static void write_done(struct env_io *io, int status)
@@ -643,6 +654,7 @@ int main(void)
 		TEST(test_deadline_replaced),
 		TEST(test_busy_turns_do_not_starve_streams),
 		TEST(test_lateness),
+		TEST(test_nothing_forgiven),
 		TEST(test_write_sync),
 		TEST(test_close_forgets_writes),
 		TEST(test_files),

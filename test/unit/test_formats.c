@@ -231,7 +231,7 @@ static void log_put_entries(void *context)
 		     &(struct entry){.index = 1, .term = 4, .stamp = STAMP, .kind = ENTRY_NOOP, .request_node = 3});
 	size_t size = ENTRY_HEADER_BYTES;
 	size += put_entry(bytes + size, 6, &command);
-	wal_put_hard(p->wal, 0, 7, 3);
+	wal_put_hard(p->wal, 0, 7, 3, RANDOM | 1);
 	wal_put_entries(p->wal, bytes, size);
 	wal_note_commit(p->wal, 0, 1);
 	wal_put_ticket(p->wal, 2);
@@ -317,6 +317,7 @@ static void test_log_is_read(void **state)
 	place_run(&p, log_lay_out);
 	place_run(&p, log_open);
 	assert_true(p.state.has_base && p.state.term == 7 && p.state.vote == 3 && p.state.last_index == 2);
+	assert_int_equal(p.state.vote_incarnation, RANDOM | 1);
 	assert_int_equal(p.state.commit, 1);
 	assert_true(p.same_config && p.base_index == 0 && p.last_index == 2 && p.last_request == 9);
 	place_run(&p, log_compact);

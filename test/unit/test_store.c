@@ -245,6 +245,28 @@ static void world_close(struct world *w)
 	free(w->value);
 }
 
+/* Some of these keys are asked for later, some never; some are not there. */
+static void world_expect(struct world *w)
+{
+	struct store_slice keys[STORE_AHEAD_MAX + 1];
+	size_t count = rng_below(&w->rng, STORE_AHEAD_MAX + 2);
+	size_t indexes[STORE_AHEAD_MAX + 1];
+	for (size_t i = 0; i < count; i++) {
+		indexes[i] = rng_below(&w->rng, w->key_count);
+		keys[i] = (struct store_slice){w->keys[indexes[i]].bytes, w->keys[indexes[i]].size};
+	}
+	store_expect(w->store, keys, count);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t kind = rng_below(&w->rng, 100);
+		if (kind < 45)
+			check_get(w, NULL, w->now, indexes[i]);
+		else if (kind < 90)
+			world_put(w, indexes[i]);
+		else if (kind < 92)
+			world_delete(w, indexes[i]);
+	}
+}
+
 /* `put_percent` of the changes are puts; the rest are deletes. */
 static void random_step(struct world *w, uint64_t put_percent)
 {
@@ -257,6 +279,8 @@ static void random_step(struct world *w, uint64_t put_percent)
 			world_delete(w, i);
 	} else if (kind < 900) {
 		check_get(w, NULL, w->now, i);
+	} else if (kind < 920) {
+		world_expect(w);
 	} else if (kind < 995) {
 		size_t h = rng_below(&w->rng, ROOTS_MAX);
 		bool held = w->held[h].root != NULL;
@@ -462,6 +486,69 @@ static void test_overwrite_in_place(void **state)
 	store_destroy(store);
 }
 
+/* Expected keys are found and overwritten in place, in any order, without memory; what moves them is noticed. */
+static void test_expect(void **state)
+{
+	enum { COUNT = 5000 };
+	struct mem mem;
+	mem_init(&mem, true);
+	struct store *store = store_create(&mem);
+	char key[STORE_AHEAD_MAX][20], value[64] = "w";
+	struct store_slice keys[STORE_AHEAD_MAX], found, old;
+	store_expect(store, keys, 0);
+	for (size_t i = 0; i < STORE_AHEAD_MAX; i++)
+		keys[i] = (struct store_slice){(const uint8_t *)key[i], decimal_key(key[i], (unsigned)i * 311)};
+	store_expect(store, keys, STORE_AHEAD_MAX);
+	assert_false(store_get(store, key[0], keys[0].size, &found));
+	load(store, COUNT, true);
+	size_t bytes = mem.bytes;
+	for (unsigned round = 0; round < 3; round++) {
+		store_expect(store, keys, STORE_AHEAD_MAX);
+		store_verify(store);
+		for (size_t i = 0; i < STORE_AHEAD_MAX; i++) {
+			size_t at = round == 0 ? i : round == 1 ? STORE_AHEAD_MAX - 1 - i : i / 2 * 2;
+			value[1] = (char)(round * 16 + i);
+			assert_false(store_put(store, key[at], keys[at].size, value, sizeof value));
+			assert_true(store_get(store, key[at], keys[at].size, &found));
+			assert_memory_equal(found.bytes, value, sizeof value);
+		}
+		store_verify(store);
+	}
+	assert_int_equal(mem.bytes, bytes);
+
+	/* A root that is held in between keeps what it had. */
+	store_expect(store, keys, STORE_AHEAD_MAX);
+	struct store_root *root = store_hold(store);
+	value[1] = 'h';
+	for (size_t i = 0; i < STORE_AHEAD_MAX; i++) {
+		assert_false(store_put(store, key[i], keys[i].size, value, sizeof value));
+		assert_true(store_root_get(root, key[i], keys[i].size, &old));
+		assert_true(old.bytes[1] != 'h');
+		assert_true(store_get(store, key[i], keys[i].size, &found));
+		assert_int_equal(found.bytes[1], 'h');
+	}
+	store_verify(store);
+	store_release(store, root);
+
+	/* Neighbours that go and come move what was expected. */
+	static const char large[300];
+	store_expect(store, keys, STORE_AHEAD_MAX);
+	for (unsigned i = 0; i < 10; i++) {
+		char other[20];
+		assert_true(store_delete(store, other, decimal_key(other, i * 311 + 1)));
+		assert_true(store_put(store, other, decimal_key(other, COUNT + i), large, sizeof large));
+		assert_true(store_get(store, key[i], keys[i].size, &found));
+		assert_int_equal(found.bytes[1], 'h');
+	}
+	store_expect(store, keys, STORE_AHEAD_MAX);
+	store_clear(store);
+	assert_false(store_get(store, key[0], keys[0].size, &found));
+	assert_true(store_put(store, key[0], keys[0].size, value, sizeof value));
+	store_verify(store);
+	store_destroy(store);
+	assert_int_equal(mem.bytes, 0);
+}
+
 /* A hold costs no copy; a change under it costs one path; its release gives all back. */
 static void test_hold_costs_paths(void **state)
 {
@@ -586,6 +673,7 @@ int main(void)
 		cmocka_unit_test(test_sorted_loads),
 		cmocka_unit_test(test_thinning_joins),
 		cmocka_unit_test(test_overwrite_in_place),
+		cmocka_unit_test(test_expect),
 		cmocka_unit_test(test_hold_costs_paths),
 		cmocka_unit_test(test_clear_under_held_roots),
 		cmocka_unit_test(test_same_shape),

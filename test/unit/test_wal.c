@@ -265,7 +265,7 @@ static void test_refusals(void **unused)
 	assert_int_equal(segment_header_decode(head, &header), SEGMENT_GOOD);
 	header.version = 9;
 	segment_header_encode(head, &header);
-	refused(w, "0000000000000002.wal has format version 9; this program knows version 1");
+	refused(w, "0000000000000002.wal has format version 9; this program knows version 2");
 	image_put(d, &image);
 	disk_file(d, segment_2)->now[20] ^= 1;
 	refused(w, "0000000000000002.wal is damaged: its header is not valid");

@@ -15,7 +15,7 @@ enum { SEGMENT = 64 * 1024, ATOMS_MAX = 20000, INDEX_MAX = 20000, WRITES_MAX = 4
 
 /* What the log holds, as a digest; that of the entries is the sum of theirs, and one. */
 struct digest {
-	uint64_t term, vote, base_index, base_term, config, last_index, entries;
+	uint64_t term, vote, vote_incarnation, base_index, base_term, config, last_index, entries;
 };
 
 struct model {
@@ -147,6 +147,7 @@ static inline void check_read(struct world *w, size_t least)
 	struct digest read = w->replayed.now;
 	read.term = w->state.term;
 	read.vote = w->state.vote;
+	read.vote_incarnation = w->state.vote_incarnation;
 	assert_int_equal(read.base_index, w->state.base_index);
 	assert_int_equal(read.base_term, w->state.base_term);
 	assert_int_equal(read.last_index, w->state.last_index);
@@ -196,9 +197,10 @@ static inline void ticket(struct world *w)
 
 static inline void put_hard(struct world *w, uint64_t term, uint64_t vote)
 {
-	wal_put_hard(w->wal, 0, term, vote);
+	wal_put_hard(w->wal, 0, term, vote, vote * 1000 + term);
 	w->model.now.term = term;
 	w->model.now.vote = vote;
+	w->model.now.vote_incarnation = vote * 1000 + term;
 	model_atom(&w->model);
 	ticket(w);
 }
