@@ -52,10 +52,13 @@ struct ikada_apply {
  * From `hold` on, the functions are there all, or not at all: then there are no snapshots, the log grows for ever, and
  * a state that has come to differ from that of the others is not noticed.
  */
+enum { IKADA_EXPECTED_MAX = 16 };
 struct ikada_machine {
 	void *context;
 	void (*apply)(void *context, const struct ikada_apply *entry, struct buf *reply);
 	void (*query)(void *context, const uint8_t *bytes, size_t size, uint32_t tag, struct buf *reply);
+	/* These will be applied next, at most IKADA_EXPECTED_MAX: a chance to fetch what they touch. May be NULL. */
+	void (*expect)(void *context, const struct ikada_apply *entries, size_t count);
 	/* Called when a turn has nothing left to do; true: there is more such work, call again soon. May be NULL. */
 	bool (*idle)(void *context);
 

@@ -52,6 +52,8 @@ struct env_ops {
 
 	/* The next wake-up is at `raw_ns` at the latest (UINT64_MAX: none); each call replaces the last. */
 	void (*wake_at)(struct env *env, uint64_t raw_ns);
+	/* In the middle of a turn that takes long: what was written to streams is sent now. May be NULL. */
+	void (*push)(struct env *env);
 
 	/* Files. Paths are relative to the process or absolute. All of these block. */
 	int (*open)(struct env *env, const char *path, enum env_open how, struct env_file **file);

@@ -1,14 +1,15 @@
 /*
  * The real env: the loop, the clocks and the log. Files, streams and dials are in the files beside this one.
  *
- * One iteration of env_uv_run is one wake-up: poll, and the callbacks of what it found; completed writes and ended
- * streams are told; the turn, if a callback was made or the deadline passed; one send for each stream with output; the
- * writes of the turn, each with its sync, inline. It polls without blocking when there is more to do, so sockets are
+ * One iteration of env_uv_run is one wake-up: poll, and the callbacks of what it found; ended streams are told; the
+ * turn, if a callback was made or the deadline passed; one send for each stream with output; the writes of the turn,
+ * each with its sync, inline, and what their completion leads to is sent. It polls without blocking when there is more to do, so sockets are
  * looked at before each turn, and their bytes before a deadline is judged.
  *
  * Raw time is CLOCK_BOOTTIME: unlike CLOCK_MONOTONIC it goes on while the machine is suspended, so a leader that wakes
  * up from a long sleep knows that its lease is over. The timer is a timerfd on the same clock, because libuv's own
- * timers are in milliseconds and on another clock. Raw time is read once in a wake-up, at the first need.
+ * timers are in milliseconds and on another clock. Raw time is read once in a wake-up, at the first need, and again after
+ * writes.
  *
  * Lateness below LATE_NS_MIN is the ordinary length of an iteration, not starvation: it is not taken off the awake
  * clock. A deadline that was in the past when it was asked for is late from then on; so awake time never goes back.
@@ -111,6 +112,11 @@ static void fatal(struct env *env, const char *text)
 	_exit(1);
 }
 
+static void push(struct env *env)
+{
+	env_uv_flush(uv_of(env));
+}
+
 static const struct env_ops ops = {
 	.raw_ns = raw_ns,
 	.awake_ns = awake_ns,
@@ -119,6 +125,7 @@ static const struct env_ops ops = {
 	.log = log_line,
 	.fatal = fatal,
 	.wake_at = wake_at,
+	.push = push,
 	.open = env_uv_open,
 	.close = env_uv_close,
 	.size = env_uv_size,
@@ -208,7 +215,7 @@ static void arm_timer(struct env_uv *u, uint64_t at_ns)
 static bool work_at_hand(struct env_uv *u, uint64_t linger_ns)
 {
 	if (!list_empty(&u->completed) || !list_empty(&u->failed) || !list_empty(&u->dirty) ||
-	    !list_empty(&u->writes) || u->wake_due)
+	    !list_empty(&u->writes) || u->wake_due || u->happened)
 		return true;
 	uint64_t at_ns = linger_ns < u->wake_ns ? linger_ns : u->wake_ns;
 	uint64_t now_ns = read_clock(CLOCK_BOOTTIME);
@@ -217,6 +224,20 @@ static bool work_at_hand(struct env_uv *u, uint64_t linger_ns)
 	if (at_ns < u->timer_ns || u->timer_ns <= now_ns)
 		arm_timer(u, at_ns);
 	return false;
+}
+
+/*
+ * What was written inline is told at once, and what that leads to is sent: who waits for this disk need not wait until
+ * this process has read its sockets. A turn follows, as after any other callback.
+ */
+static void tell_written(struct env_uv *u)
+{
+	if (list_empty(&u->completed) || u->stopping)
+		return;
+	u->now_known = false;
+	env_uv_raw(u);
+	env_uv_complete_writes(u);
+	env_uv_flush(u);
 }
 
 static void wake_up(struct env_uv *u)
@@ -230,8 +251,9 @@ static void wake_up(struct env_uv *u)
 	if (due && u->env.turn != NULL)
 		u->env.turn(u->env.turn_context);
 	env_uv_flush(u);
-	env_uv_perform_writes(u);
 	env_uv_linger(u); /* After the sockets: time that this process slept is not held against a peer. */
+	env_uv_perform_writes(u);
+	tell_written(u);
 	env_uv_reap(u);
 }
 

@@ -1,9 +1,9 @@
 /*
- * Files and directories of the real env. Plain, buffered files; all calls block.
+ * Files and directories of the real env. All calls block. Files are buffered, but for a write_sync of whole blocks.
  *
  * A write_sync is only noted when it is submitted, and performed when the turn is over and its output was sent: so the
- * followers get their messages while this disk writes. It is told in the next wake-up. Closing a file forgets its
- * writes: what was submitted and not performed is lost, as in a crash, and nothing is told.
+ * followers get their messages while this disk writes. Then it is told. Closing a file forgets its writes: what was
+ * submitted and not performed is lost, as in a crash, and nothing is told.
  */
 #define _GNU_SOURCE
 #include "env/env_uv_internal.h"

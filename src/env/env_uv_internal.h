@@ -42,7 +42,7 @@ struct env_uv {
 	uint64_t timer_ns; /* What the timer is armed for; UINT64_MAX not at all. */
 
 	struct list writes;    /* Submitted, to be performed after the flush. */
-	struct list completed; /* Performed, to be told in the next wake-up. */
+	struct list completed; /* Performed, to be told. */
 
 	struct list streams;   /* All that are open. */
 	struct list failed;    /* `closed` is owed. */

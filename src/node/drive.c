@@ -178,6 +178,25 @@ static size_t gather(struct ikada_node *node, struct ikada_message *m, struct wi
 	return count;
 }
 
+/*
+ * An answer to an append may be left out, like any message that may be lost, if it says nothing new: the sync of these
+ * entries is under way, and is answered when it is done. Rounds are echoed at once, and now and then everything is, so
+ * that a leader knows who hears it while a disk stalls.
+ */
+static bool says_nothing(const struct ikada_node *node, struct peer *peer, const struct ikada_message *m)
+{
+	if (m->kind != IKADA_APPEND_REPLY || m->rejected || m->sent_ns == 0)
+		return false;
+	uint64_t now = raw_now(node);
+	if (m->verified_index > m->match_index && m->term == peer->echoed_term && m->round == peer->echoed_round &&
+	    now - peer->echoed_ns < node->settings.heartbeat_ns / 2)
+		return true;
+	peer->echoed_term = m->term;
+	peer->echoed_round = m->round;
+	peer->echoed_ns = now;
+	return false;
+}
+
 /* Sends a message whose ticket is durable. */
 static void release(struct ikada_node *node, struct ikada_message *m)
 {
@@ -190,7 +209,7 @@ static void release(struct ikada_node *node, struct ikada_message *m)
 		send_want(node, peer);
 		return;
 	}
-	if (!links_room(peer))
+	if (!links_room(peer) || says_nothing(node, peer, m))
 		return;
 	struct wire_piece pieces[APPEND_PIECES_MAX];
 	size_t count = 0;
@@ -480,6 +499,21 @@ uint64_t drive_deadline(const struct ikada_node *node)
 
 /* ---- Apply ---- */
 
+/* A few entries are looked at together, so that what they touch in memory is not waited for one by one. */
+static void expect(struct ikada_node *node, const struct entry *entries, size_t count)
+{
+	struct ikada_apply commands[IKADA_EXPECTED_MAX];
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++)
+		if (entries[i].kind == ENTRY_COMMAND)
+			commands[n++] = (struct ikada_apply){.index = entries[i].index,
+							     .stamp = entries[i].stamp,
+							     .bytes = entries[i].payload,
+							     .size = entries[i].length};
+	if (n > 1 && node->machine.expect != NULL)
+		node->machine.expect(node->machine.context, commands, n);
+}
+
 static void apply_entry(struct ikada_node *node, const struct entry *entry)
 {
 	struct op *op = route_committed(node, entry->index, entry->term);
@@ -515,10 +549,15 @@ bool drive_apply(struct ikada_node *node, uint64_t count)
 {
 	if (node->restore.active)
 		return false;
-	for (; node->applied < node->commit && count > 0; count--) {
-		struct entry entry;
-		cache_get(&node->cache, node->applied + 1, &entry);
-		apply_entry(node, &entry);
+	while (node->applied < node->commit && count > 0) {
+		struct entry entries[IKADA_EXPECTED_MAX];
+		uint64_t n = earlier(earlier(node->commit - node->applied, count), IKADA_EXPECTED_MAX);
+		for (uint64_t i = 0; i < n; i++)
+			cache_get(&node->cache, node->applied + 1 + i, &entries[i]);
+		expect(node, entries, n);
+		for (uint64_t i = 0; i < n; i++)
+			apply_entry(node, &entries[i]);
+		count -= n;
 	}
 	return node->applied < node->commit;
 }

@@ -49,6 +49,8 @@ static void turn(void *context)
 	wake = earlier(wake, snapshots_turn(node));
 	route(node);
 	wal_flush(node->wal);
+	if (env->ops->push != NULL && node->applied < node->commit)
+		env->ops->push(env);
 	more |= drive_apply(node, APPLY_PER_TURN);
 	more |= route_serve(node, APPLY_PER_TURN);
 	more |= requests_deliver(node);

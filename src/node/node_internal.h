@@ -106,6 +106,9 @@ struct peer {
 	uint64_t dial_at_ns;
 	uint64_t backoff_ns;
 	struct list sent[2];  /* Requests we forwarded over `link` and wait for, in the order in which they left. */
+	uint64_t echoed_term; /* In the last answer to an append of this leader, ... */
+	uint64_t echoed_round;
+	uint64_t echoed_ns;   /* Raw: ... which was sent then. */
 	uint64_t not_leading; /* The term of which it said that it does not lead in it. */
 	struct outgoing outgoing;
 	struct checkpoints checkpoints;

@@ -210,17 +210,15 @@ void change_replied(struct ikada_raft *raft, uint32_t slot)
 
 bool change_due(const struct ikada_raft *raft)
 {
-	if (!free_to_go(raft))
+	if (!raft->changing || !free_to_go(raft))
 		return false;
-	if (members_joint(&raft->config))
-		return true;
 	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
 		const struct peer *peer = &raft->peers[slot];
 		if (raft->config.members[slot].standing == IKADA_JOINING &&
 		    (!peer->caught_up || raft->raw_ns - peer->heard_ns > raft->settings.election_max_ns))
 			return false;
 	}
-	return has(&raft->config, IKADA_JOINING) || has(&raft->config, IKADA_LEAVING);
+	return true;
 }
 
 void change_go_on(struct ikada_raft *raft, struct ikada_effects *effects)

@@ -10,17 +10,18 @@ const char *check_log(const struct ikada_raft *raft)
 	     "the durable index lies within the log");
 	RULE((log->tag_count == 0) == (log->durable_index == log->last_index),
 	     "exactly what is not durable carries a ticket");
-	RULE(log->tag_count <= LOG_TAGS && log->run_count <= log->run_limit,
+	RULE(log->tag_start < LOG_TAGS && log->tag_count <= LOG_TAGS && log->run_count <= log->run_limit,
 	     "the tables of the log hold what they can");
-	if (log->tag_count > 1)
-		RULE(log->tags[log->tag_count - 2].first < log->tags[log->tag_count - 1].first &&
-			     log->tags[log->tag_count - 2].ticket < log->tags[log->tag_count - 1].ticket,
-		     "tickets ascend along the log");
 	if (log->tag_count > 0) {
-		RULE(log->tags[0].first == log->durable_index + 1, "tickets begin where durability ends");
-		RULE(log->tags[0].ticket > raft->durable_ticket, "what carries a durable ticket is durable");
-		RULE(log->tags[log->tag_count - 1].ticket <= raft->ticket, "no entry carries a ticket not yet given");
-		RULE(log->tags[log->tag_count - 1].first <= log->last_index, "no ticket is carried beyond the log");
+		const struct log_tag *oldest = raft_log_tag(log, 0);
+		const struct log_tag *newest = raft_log_tag(log, log->tag_count - 1);
+		const struct log_tag *second = raft_log_tag(log, log->tag_count - (log->tag_count > 1 ? 2 : 1));
+		RULE(second == newest || (second->first < newest->first && second->ticket < newest->ticket),
+		     "tickets ascend along the log");
+		RULE(oldest->first == log->durable_index + 1, "tickets begin where durability ends");
+		RULE(oldest->ticket > raft->durable_ticket, "what carries a durable ticket is durable");
+		RULE(newest->ticket <= raft->ticket, "no entry carries a ticket not yet given");
+		RULE(newest->first <= log->last_index, "no ticket is carried beyond the log");
 	}
 	RULE(log->last_index == log->base_index
 		     ? log->run_count == 0
@@ -116,7 +117,8 @@ const char *check_append(const struct change *c)
 	RULE(a->durable_index < e->append_first, "what a step appends is not durable yet");
 	RULE(a->durable_index == kept || (a->durable_index > kept && c->event->kind == IKADA_DURABLE),
 	     "what is durable and kept stays durable");
-	RULE(a->tag_count > 0 && a->tags[a->tag_count - 1].ticket == e->ticket, "an append carries the step's ticket");
+	RULE(a->tag_count > 0 && raft_log_tag(a, a->tag_count - 1)->ticket == e->ticket,
+	     "an append carries the step's ticket");
 	/* The changed runs ascend. */
 	const struct ikada_run *runs = raft_log_runs(a);
 	for (uint32_t i = a->run_count - 1; i > 0 && runs[i].first >= e->append_first; i--)
@@ -150,10 +152,34 @@ const char *check_append(const struct change *c)
 	return NULL;
 }
 
+/* Counted by hand: is the entry at `index` durable on a majority of those who decide, as far as the leader knows? */
+static bool held(const struct ikada_raft *raft, const struct ikada_config *config, uint64_t index)
+{
+	uint32_t holding = 0;
+	for (uint32_t i = 0; i < config->count; i++) {
+		const struct ikada_member *member = &config->members[i];
+		uint32_t slot = members_slot(raft, member->id, member->incarnation);
+		uint64_t match = slot < IKADA_MEMBERS_MAX ? raft->peers[slot].match_index : 0;
+		if (member->id == raft->settings.self && member->incarnation == raft->settings.incarnation)
+			match = raft->log.durable_index;
+		holding |= match >= index ? 1u << i : 0;
+	}
+	return check_majority_of(config, holding);
+}
+
+/* The commit index lags behind only while a configuration that is not committed changes what a majority is. */
+static bool commits_what_it_can(const struct ikada_raft *raft)
+{
+	uint64_t next = raft->commit < raft->lead_index ? raft->lead_index : raft->commit + 1;
+	return raft->config.index > raft->commit || next > raft->log.last_index || !held(raft, &raft->config, next);
+}
+
 const char *check_commit(const struct change *c)
 {
 	const struct ikada_raft *a = c->after;
 	RULE(a->commit >= c->before->commit, "the commit index never falls");
+	RULE(a->role != IKADA_LEADER || commits_what_it_can(a),
+	     "what a majority holds of the leader's own term is committed");
 	if (a->commit == c->before->commit)
 		return NULL;
 	if (c->effects->installed) {
@@ -177,15 +203,6 @@ const char *check_commit(const struct change *c)
 	/* A configuration that follows in the same step comes after. */
 	bool followed = c->effects->append == IKADA_APPEND_CONFIG;
 	const struct ikada_config *config = followed ? &c->before->config : &a->config;
-	uint32_t holding = 0;
-	for (uint32_t i = 0; i < config->count; i++) {
-		const struct ikada_member *member = &config->members[i];
-		uint32_t slot = members_slot(a, member->id, member->incarnation);
-		bool self = member->id == a->settings.self && member->incarnation == a->settings.incarnation;
-		RULE(self || slot < IKADA_MEMBERS_MAX, "who decides has a slot");
-		if ((self ? a->log.durable_index : a->peers[slot].match_index) >= a->commit)
-			holding |= 1u << i;
-	}
-	RULE(check_majority_of(config, holding), "what is committed is durable on a majority");
+	RULE(held(a, config, a->commit), "what is committed is durable on a majority");
 	return NULL;
 }

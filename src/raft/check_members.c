@@ -70,6 +70,7 @@ const char *check_members(const struct ikada_raft *raft)
 	RULE(raft->config_before.index <= raft->config.index, "the configuration before came before");
 	RULE(raft->member_count >= raft->config.count && raft->member_count <= IKADA_MEMBERS_MAX,
 	     "each member has a slot");
+	uint32_t final = 0;
 	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		const struct member *member = &raft->members[slot];
 		if (slot < raft->config.count)
@@ -78,6 +79,10 @@ const char *check_members(const struct ikada_raft *raft)
 			     "slots are in the order of the configuration");
 		RULE(members_slot(raft, member->id, member->incarnation) == slot, "a member has one slot");
 	}
+	for (uint32_t i = 0; i < raft->config.count; i++)
+		final += raft->config.members[i].standing == IKADA_VOTER ||
+			 raft->config.members[i].standing == IKADA_LEARNER;
+	RULE(raft->changing == (final < raft->config.count), "whether another configuration is to follow is known");
 	for (uint32_t slot = 0; slot < IKADA_MEMBERS_MAX; slot++)
 		windows |= 1u << raft->peers[slot].window;
 	RULE(windows == (1u << IKADA_MEMBERS_MAX) - 1, "a window belongs to one peer");

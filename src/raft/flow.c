@@ -13,6 +13,9 @@
  * reactions always make progress (a smaller next_index, or another place than the last rejection): the rest keeps the
  * pace of heartbeats.
  *
+ * At the end of a step only the peers in `due` are looked at: whatever could let one be sent something, a change of
+ * what is known of it, of the end of the log, or of the table of slots, puts it there.
+ *
  * What a peer has verified but not made durable is no promise: it may forget that in a crash. Only match_index binds.
  */
 #include "raft/raft_internal.h"
@@ -30,6 +33,22 @@ static void stop(struct peer *peer, enum peer_state state)
 	peer->window_bytes = 0;
 }
 
+static bool can_stream(const struct ikada_raft *raft, const struct peer *peer)
+{
+	if (peer->next_index > raft->log.last_index || peer->waiting || peer->state != PEER_STREAM)
+		return false;
+	return peer->window_count == 0 || (peer->window_count < raft->limits.inflight_messages &&
+					   peer->window_bytes < raft->limits.inflight_bytes);
+}
+
+/* Only this peer is another than before. */
+static void look_at(struct ikada_raft *raft, uint32_t slot)
+{
+	const struct peer *peer = &raft->peers[slot];
+	if (peer->owed || peer->owed_snapshot || can_stream(raft, peer))
+		raft->due |= 1u << slot;
+}
+
 void flow_start(struct ikada_raft *raft)
 {
 	for (uint32_t slot = 0; slot < raft->member_count; slot++)
@@ -38,12 +57,14 @@ void flow_start(struct ikada_raft *raft)
 						  .owed = true,
 						  .catch_index = raft->log.last_index,
 						  .catch_ns = raft->raw_ns};
+	flow_look(raft);
 }
 
 void flow_owe(struct ikada_raft *raft)
 {
 	for (uint32_t slot = 0; slot < raft->member_count; slot++)
 		raft->peers[slot].owed = true;
+	flow_look(raft);
 }
 
 void flow_beat(struct ikada_raft *raft)
@@ -119,6 +140,7 @@ void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_mes
 		rejected(raft, peer, m);
 	else if (m->verified_index + 1 == peer->next_index)
 		peer->state = PEER_STREAM;
+	look_at(raft, slot);
 }
 
 void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes)
@@ -127,13 +149,14 @@ void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint
 	if (!peer->waiting)
 		return; /* The stream has ended since. */
 	peer->waiting = false;
-	if (last_index < peer->next_index || last_index > raft->log.last_index)
-		return;
-	CHECK_OP(peer->window_count, <, raft->limits.inflight_messages);
-	uint32_t at = (peer->window_start + peer->window_count++) % raft->limits.inflight_messages;
-	raft_window(raft, slot)[at] = (struct window_slot){last_index, bytes};
-	peer->window_bytes += bytes;
-	peer->next_index = last_index + 1;
+	if (last_index >= peer->next_index && last_index <= raft->log.last_index) {
+		CHECK_OP(peer->window_count, <, raft->limits.inflight_messages);
+		uint32_t at = (peer->window_start + peer->window_count++) % raft->limits.inflight_messages;
+		raft_window(raft, slot)[at] = (struct window_slot){last_index, bytes};
+		peer->window_bytes += bytes;
+		peer->next_index = last_index + 1;
+	}
+	look_at(raft, slot);
 }
 
 void flow_lost(struct ikada_raft *raft, uint32_t slot)
@@ -164,40 +187,45 @@ void flow_snapshot_ended(struct ikada_raft *raft, uint32_t slot, uint64_t last_i
 	peer->owed |= last_index > 0;
 	if (last_index >= peer->next_index)
 		peer->next_index = last_index + 1;
+	look_at(raft, slot);
 }
 
-static bool can_stream(const struct ikada_raft *raft, const struct peer *peer)
+static void ask_for_snapshot(struct ikada_raft *raft, uint32_t slot, struct ikada_effects *effects)
 {
-	if (peer->state != PEER_STREAM || peer->waiting || peer->next_index > raft->log.last_index)
-		return false;
-	return peer->window_count == 0 || (peer->window_count < raft->limits.inflight_messages &&
-					   peer->window_bytes < raft->limits.inflight_bytes);
+	const struct member *to = &raft->members[slot];
+	struct ikada_message *m = raft_message(raft, effects, IKADA_SNAPSHOT, to->id, to->incarnation);
+	m->last_index = raft->log.base_index;
+	m->last_term = raft->log.base_term;
+	raft->peers[slot].owed_snapshot = false;
+}
+
+static void send_append(struct ikada_raft *raft, uint32_t slot, bool entries, struct ikada_effects *effects)
+{
+	struct peer *peer = &raft->peers[slot];
+	const struct member *to = &raft->members[slot];
+	struct ikada_message *m = raft_message(raft, effects, IKADA_APPEND, to->id, to->incarnation);
+	m->round = raft->round;
+	m->sent_ns = raft->raw_ns;
+	m->prev_index = peer->next_index - 1;
+	m->prev_term = raft_log_term(&raft->log, m->prev_index);
+	m->last_index = entries ? raft->log.last_index : m->prev_index;
+	m->commit = raft->commit;
+	peer->owed = false;
+	peer->waiting |= entries;
 }
 
 void flow_send(struct ikada_raft *raft, struct ikada_effects *effects)
 {
-	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
-		struct peer *peer = &raft->peers[slot];
-		const struct member *to = &raft->members[slot];
-		if (slot == raft->self)
+	uint32_t due = raft->due & ~members_self(raft);
+	raft->due = 0;
+	for (uint32_t slot = 0; due >> slot != 0; slot++) {
+		const struct peer *peer = &raft->peers[slot];
+		if ((due >> slot & 1) == 0)
 			continue;
-		if (peer->owed_snapshot) {
-			struct ikada_message *m = raft_message(raft, effects, IKADA_SNAPSHOT, to->id, to->incarnation);
-			m->last_index = raft->log.base_index;
-			m->last_term = raft->log.base_term;
-			peer->owed_snapshot = false;
-		}
+		if (peer->owed_snapshot)
+			ask_for_snapshot(raft, slot, effects);
 		bool entries = can_stream(raft, peer);
-		if (!entries && !peer->owed)
-			continue;
-		peer->owed = false;
-		peer->waiting |= entries;
-		struct ikada_message *m = raft_message(raft, effects, IKADA_APPEND, to->id, to->incarnation);
-		m->round = raft->round;
-		m->sent_ns = raft->raw_ns;
-		m->prev_index = peer->next_index - 1;
-		m->prev_term = raft_log_term(&raft->log, m->prev_index);
-		m->last_index = entries ? raft->log.last_index : m->prev_index;
-		m->commit = raft->commit;
+		if (entries || peer->owed)
+			send_append(raft, slot, entries, effects);
 	}
 }

@@ -23,6 +23,7 @@ void leader_append(struct ikada_raft *raft, struct ikada_effects *effects, enum 
 	effects->append_last = last;
 	effects->append_term = raft->term;
 	raft_log_append(&raft->log, last, raft->term, raft_ticket(raft, effects));
+	flow_look(raft);
 }
 
 void leader_start(struct ikada_raft *raft, struct ikada_effects *effects)
@@ -58,7 +59,7 @@ void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, st
 
 static void advance_commit(struct ikada_raft *raft)
 {
-	uint64_t matches[IKADA_MEMBERS_MAX] = {0};
+	uint64_t matches[IKADA_MEMBERS_MAX];
 	for (uint32_t slot = 0; slot < raft->member_count; slot++)
 		matches[slot] = slot == raft->self ? raft->log.durable_index : raft->peers[slot].match_index;
 	uint64_t index = members_value(raft, matches);
@@ -85,13 +86,15 @@ void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
 		peer->heard_ns = m->sent_ns;
 	flow_replied(raft, slot, m);
 	change_replied(raft, slot);
-	advance_commit(raft);
+	/* What is committed is counted already; but a configuration that is not may have changed what a majority is. */
+	if (peer->match_index > raft->commit || raft->config.index > raft->commit)
+		advance_commit(raft);
 }
 
 /* The latest time such that a majority has answered messages sent since. */
 static uint64_t quorum_heard_ns(const struct ikada_raft *raft)
 {
-	uint64_t heard[IKADA_MEMBERS_MAX] = {0};
+	uint64_t heard[IKADA_MEMBERS_MAX];
 	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		uint64_t ns = slot == raft->self ? raft->raw_ns : raft->peers[slot].heard_ns;
 		heard[slot] = ns > raft->lead_ns ? ns : raft->lead_ns;
@@ -143,14 +146,16 @@ void leader_finish(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	if (effects->append == IKADA_APPEND_NONE && change_due(raft))
 		change_go_on(raft, effects);
-	if (raft->config.index <= raft->commit && !members_votes(raft)) {
+	if (!members_votes(raft) && raft->config.index <= raft->commit) {
 		leave(raft, effects);
 		return;
 	}
-	if (raft->config.index <= raft->commit && raft->member_count > raft->config.count)
+	if (raft->member_count > raft->config.count && raft->config.index <= raft->commit)
 		flow_owe(raft); /* The last that those who have gone hear. */
-	reads_settle(raft, effects);
-	flow_send(raft, effects);
+	if (raft->reads.pending > 0 || raft->reads.round_count > 0)
+		reads_settle(raft, effects);
+	if (raft->due != 0)
+		flow_send(raft, effects);
 	if (raft->transfer.id != 0)
 		transfer_go_on(raft, effects);
 }

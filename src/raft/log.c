@@ -11,6 +11,7 @@ void raft_log_init(struct raft_log *log, uint64_t base_index, uint64_t base_term
 	log->last_index = base_index;
 	log->durable_index = base_index;
 	log->run_count = 0;
+	log->tag_start = 0;
 	log->tag_count = 0;
 }
 
@@ -33,11 +34,11 @@ static uint32_t runs_up_to(const struct raft_log *log, uint64_t index)
 	return low;
 }
 
-uint64_t raft_log_term(const struct raft_log *log, uint64_t index)
+uint64_t raft_log_find_term(const struct raft_log *log, uint64_t index)
 {
 	if (index == log->base_index)
 		return log->base_term;
-	if (index < log->base_index || index > log->last_index)
+	if (index < log->base_index)
 		return 0;
 	return raft_log_runs(log)[runs_up_to(log, index) - 1].term;
 }
@@ -85,8 +86,14 @@ void raft_log_cut(struct raft_log *log, uint64_t first)
 	log->run_count = runs_up_to(log, first - 1);
 	if (log->durable_index > log->last_index)
 		log->durable_index = log->last_index;
-	while (log->tag_count > 0 && log->tags[log->tag_count - 1].first > log->last_index)
+	while (log->tag_count > 0 && raft_log_tag(log, log->tag_count - 1)->first > log->last_index)
 		log->tag_count--;
+}
+
+static void drop_tags(struct raft_log *log, uint32_t count)
+{
+	log->tag_start = (log->tag_start + count) % LOG_TAGS;
+	log->tag_count -= count;
 }
 
 void raft_log_compact(struct raft_log *log, uint64_t index)
@@ -104,20 +111,20 @@ void raft_log_compact(struct raft_log *log, uint64_t index)
 		runs[0].first = index + 1;
 	uint32_t done = 0;
 	while (done < log->tag_count &&
-	       (done + 1 < log->tag_count ? log->tags[done + 1].first <= index + 1 : log->last_index == index))
+	       (done + 1 < log->tag_count ? raft_log_tag(log, done + 1)->first <= index + 1 : log->last_index == index))
 		done++;
-	log->tag_count -= done;
-	memmove(log->tags, log->tags + done, log->tag_count * sizeof *log->tags);
+	drop_tags(log, done);
 	if (log->durable_index < index)
 		log->durable_index = index;
-	if (log->tag_count > 0 && log->tags[0].first <= index)
-		log->tags[0].first = index + 1;
+	if (log->tag_count > 0 && raft_log_tag(log, 0)->first <= index)
+		raft_log_tag(log, 0)->first = index + 1;
 }
 
 static void join_tags(struct raft_log *log)
 {
 	for (uint32_t i = 0; i < LOG_TAGS / 2; i++)
-		log->tags[i] = (struct log_tag){log->tags[2 * i].first, log->tags[2 * i + 1].ticket};
+		*raft_log_tag(log, i) =
+			(struct log_tag){raft_log_tag(log, 2 * i)->first, raft_log_tag(log, 2 * i + 1)->ticket};
 	log->tag_count = LOG_TAGS / 2;
 }
 
@@ -133,23 +140,23 @@ void raft_log_append(struct raft_log *log, uint64_t last, uint64_t term, uint64_
 	}
 	log->last_index = last;
 	if (log->tag_count > 0) {
-		CHECK_OP(log->tags[log->tag_count - 1].ticket, <=, ticket);
-		if (log->tags[log->tag_count - 1].ticket == ticket)
+		const struct log_tag *newest = raft_log_tag(log, log->tag_count - 1);
+		CHECK_OP(newest->ticket, <=, ticket);
+		if (newest->ticket == ticket)
 			return;
 	}
 	if (log->tag_count == LOG_TAGS)
 		join_tags(log);
-	log->tags[log->tag_count++] = (struct log_tag){first, ticket};
+	*raft_log_tag(log, log->tag_count++) = (struct log_tag){first, ticket};
 }
 
 void raft_log_durable(struct raft_log *log, uint64_t ticket)
 {
 	uint32_t done = 0;
-	while (done < log->tag_count && log->tags[done].ticket <= ticket)
+	while (done < log->tag_count && raft_log_tag(log, done)->ticket <= ticket)
 		done++;
 	if (done == 0)
 		return;
-	log->durable_index = done == log->tag_count ? log->last_index : log->tags[done].first - 1;
-	log->tag_count -= done;
-	memmove(log->tags, log->tags + done, log->tag_count * sizeof *log->tags);
+	log->durable_index = done == log->tag_count ? log->last_index : raft_log_tag(log, done)->first - 1;
+	drop_tags(log, done);
 }

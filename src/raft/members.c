@@ -21,6 +21,14 @@ bool members_joint(const struct ikada_config *config)
 	return false;
 }
 
+static bool changing(const struct ikada_config *config)
+{
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].standing > IKADA_LEARNER)
+			return true;
+	return false;
+}
+
 /* The places in the configuration of those who vote: [0] in the old one, or the only one; [1] in the new one. */
 static void find_voters(const struct ikada_config *config, uint32_t voters[2])
 {
@@ -119,6 +127,8 @@ void members_arrange(struct ikada_raft *raft)
 	raft->member_count = count;
 	raft->self = members_slot(raft, raft->settings.self, raft->settings.incarnation);
 	raft->votes = 0;
+	flow_look(raft);
+	raft->changing = changing(&raft->config);
 	find_voters(&raft->config, raft->voters);
 }
 

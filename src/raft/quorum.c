@@ -17,7 +17,7 @@ uint64_t quorum_value(uint32_t voters, const uint64_t values[IKADA_MEMBERS_MAX])
 {
 	uint64_t sorted[IKADA_MEMBERS_MAX]; /* Falling. */
 	uint32_t count = 0;
-	for (uint32_t slot = 0; slot < IKADA_MEMBERS_MAX; slot++) {
+	for (uint32_t slot = 0; voters >> slot != 0; slot++) {
 		if ((voters >> slot & 1) == 0)
 			continue;
 		uint32_t at = count++;

@@ -13,7 +13,7 @@
 uint32_t quorum_count(uint32_t set);			 /* Members of a set. */
 bool quorum_reached(uint32_t voters, uint32_t agreeing); /* Does a majority of `voters` agree? Others do not count. */
 
-/* The largest value that a majority of `voters` has reached; values[slot] is that of a slot. Empty: UINT64_MAX. */
+/* The largest value that a majority of `voters` has reached; only their values[slot] are read. Empty: UINT64_MAX. */
 uint64_t quorum_value(uint32_t voters, const uint64_t values[IKADA_MEMBERS_MAX]);
 
 #endif

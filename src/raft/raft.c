@@ -41,9 +41,10 @@ void raft_set_hard(struct ikada_raft *raft, struct ikada_effects *effects, uint6
 struct ikada_message *raft_message(const struct ikada_raft *raft, struct ikada_effects *effects,
 				   enum ikada_message_kind kind, uint64_t to, uint64_t to_incarnation)
 {
+	static const struct ikada_message empty; /* Copied: that is much faster than what gcc makes of clearing. */
 	CHECK_OP(effects->message_count, <, IKADA_MESSAGES_MAX);
 	struct ikada_message *m = &effects->messages[effects->message_count++];
-	memset(m, 0, sizeof *m);
+	*m = empty;
 	m->kind = kind;
 	m->from = raft->settings.self;
 	m->from_incarnation = raft->settings.incarnation;
@@ -379,7 +380,7 @@ void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, s
 	}
 	if (raft->role == IKADA_LEADER)
 		leader_finish(raft, effects);
-	if (raft->config.index <= raft->commit && raft->member_count > raft->config.count)
+	if (raft->member_count > raft->config.count && raft->config.index <= raft->commit)
 		members_arrange(raft);
 	finish(raft, effects);
 	effects->config_changed = config != raft->config.index;

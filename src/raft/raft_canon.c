@@ -43,8 +43,8 @@ static void put_log(struct canon *canon, const struct ikada_raft *raft)
 	put(canon, log->durable_index);
 	put(canon, log->tag_count);
 	for (uint32_t i = 0; i < log->tag_count; i++) {
-		put(canon, log->tags[i].first);
-		put(canon, waits(raft, log->tags[i].ticket));
+		put(canon, raft_log_tag(log, i)->first);
+		put(canon, waits(raft, raft_log_tag(log, i)->ticket));
 	}
 }
 

@@ -68,6 +68,10 @@ static const char *check_peers(const struct ikada_raft *raft)
 		RULE(peer->state != PEER_SNAPSHOT || peer->match_index < raft->log.base_index,
 		     "a snapshot is for who lacks what is gone");
 		RULE(!peer->owed && !peer->owed_snapshot, "a step pays what it owes");
+		bool full = peer->window_count > 0 && (peer->window_count == raft->limits.inflight_messages ||
+						       peer->window_bytes >= raft->limits.inflight_bytes);
+		RULE(peer->state != PEER_STREAM || peer->waiting || full || peer->next_index > raft->log.last_index,
+		     "what can be sent is sent");
 		if (peer->window_count == 0) {
 			RULE(peer->window_bytes == 0, "an empty window has no bytes");
 			continue;

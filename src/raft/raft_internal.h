@@ -94,6 +94,7 @@ struct ikada_raft {
 	uint32_t member_count;
 	uint32_t self;	    /* Slot of this member, or IKADA_MEMBERS_MAX. */
 	uint32_t voters[2]; /* Sets of slots; the second one is empty unless the configuration is joint. */
+	bool changing; /* Another configuration is to follow: somebody is JOINING, LEAVING, INCOMING or OUTGOING. */
 	struct rng rng;
 	uint64_t raw_ns, awake_ns; /* Of the last event. */
 
@@ -126,6 +127,7 @@ struct ikada_raft {
 	uint64_t beat_ns;    /* Raw: when everybody is sent a message next. */
 	uint64_t round;	     /* The last one started; goes on from term to term. */
 	struct peer peers[IKADA_MEMBERS_MAX];
+	uint32_t due; /* Set of slots: to whom the end of this step may have something to send. */
 	struct reads reads;
 	struct transfer transfer;
 
@@ -233,6 +235,11 @@ uint64_t leader_deadline(const struct ikada_raft *raft); /* Raw. */
 
 void flow_start(struct ikada_raft *raft);
 void flow_owe(struct ikada_raft *raft); /* Everybody a message. */
+/* Everybody is looked at when this step ends: something has happened that may let it send to anybody. */
+static inline void flow_look(struct ikada_raft *raft)
+{
+	raft->due = (1u << raft->member_count) - 1;
+}
 void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m);
 void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes);
 void flow_lost(struct ikada_raft *raft, uint32_t slot);

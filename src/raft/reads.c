@@ -31,7 +31,7 @@ static bool start_round(struct ikada_raft *raft)
 /* The newest round that a majority has echoed. */
 static uint64_t confirmed_round(const struct ikada_raft *raft)
 {
-	uint64_t rounds[IKADA_MEMBERS_MAX] = {0};
+	uint64_t rounds[IKADA_MEMBERS_MAX];
 	for (uint32_t slot = 0; slot < raft->member_count; slot++)
 		rounds[slot] = slot == raft->self ? raft->round : raft->peers[slot].acked_round;
 	return members_value(raft, rounds);

@@ -1,6 +1,9 @@
 /* Redis keys in the store: see keyspace.h. While strings are all there is, every store key is one Redis key. */
 #include "server/keyspace.h"
 
+/* Longer keys are not sought ahead. */
+enum { EXPECTED_KEY_BYTES = 63 };
+
 /* Builds the store key; returns its size. */
 static size_t string_key(struct keyspace *k, struct slice key)
 {
@@ -34,6 +37,23 @@ void keyspace_put(struct keyspace *k, struct slice key, struct slice value)
 bool keyspace_delete(struct keyspace *k, struct slice key)
 {
 	return store_delete(k->store, k->key, string_key(k, key));
+}
+
+void keyspace_expect(struct keyspace *k, const struct slice keys[], size_t count)
+{
+	uint8_t made[STORE_AHEAD_MAX][1 + EXPECTED_KEY_BYTES];
+	struct store_slice expected[STORE_AHEAD_MAX];
+	size_t n = 0;
+	for (size_t i = 0; i < count; i++) {
+		if (keys[i].size > EXPECTED_KEY_BYTES)
+			continue;
+		made[n][0] = KEYSPACE_STRING;
+		if (keys[i].size > 0)
+			memcpy(made[n] + 1, keys[i].bytes, keys[i].size);
+		expected[n] = (struct store_slice){made[n], 1 + keys[i].size};
+		n++;
+	}
+	store_expect(k->store, expected, n);
 }
 
 uint64_t keyspace_count(const struct keyspace *k)

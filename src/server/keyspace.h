@@ -29,6 +29,8 @@ bool keyspace_get(struct keyspace *keyspace, struct slice key, struct slice *val
 bool keyspace_has(struct keyspace *keyspace, struct slice key);
 void keyspace_put(struct keyspace *keyspace, struct slice key, struct slice value);
 bool keyspace_delete(struct keyspace *keyspace, struct slice key); /* True: it was there. */
+/* The next calls will ask for these, at most STORE_AHEAD_MAX: see store_expect. */
+void keyspace_expect(struct keyspace *keyspace, const struct slice keys[], size_t count);
 uint64_t keyspace_count(const struct keyspace *keyspace);
 /* All keys, in their order: from the first one on; invalid after a change. */
 void keyspace_seek(const struct keyspace *keyspace, struct store_cursor *cursor);

@@ -122,6 +122,43 @@ enum machine_result machine_apply(struct machine *m, const uint8_t *bytes, size_
 	return MACHINE_DONE;
 }
 
+/* The first key of a command that has one there. */
+static bool first_key(struct slice bytes, struct slice *key)
+{
+	struct reader r = reader_over(bytes.bytes, bytes.size);
+	read_u16(&r);
+	const struct command *command = command_of_code(read_u16(&r));
+	uint32_t count = read_u32(&r);
+	const uint8_t *sizes = read_bytes(&r, (size_t)count * 4);
+	if (sizes == NULL || count == 0 || command == NULL || command->about.key_first != 1)
+		return false;
+	key->size = get_le32(sizes);
+	key->bytes = read_bytes(&r, key->size);
+	return key->bytes != NULL;
+}
+
+void machine_expect(struct machine *m, const struct slice commands[], size_t count)
+{
+	struct slice keys[STORE_AHEAD_MAX];
+	size_t n = 0;
+	for (size_t i = 0; i < count && n < STORE_AHEAD_MAX; i++)
+		n += first_key(commands[i], &keys[n]);
+	keyspace_expect(&m->keyspace, keys, n);
+}
+
+/* The commands that `bytes` start with, if there are several. */
+static void expect_reads(struct machine *m, const uint8_t *bytes, size_t left)
+{
+	struct slice commands[STORE_AHEAD_MAX];
+	size_t n = 0;
+	for (size_t size; n < STORE_AHEAD_MAX && (size = machine_encoded_bytes(bytes, left)) > 0; left -= size) {
+		commands[n++] = (struct slice){bytes, size};
+		bytes += size;
+	}
+	if (n > 1)
+		machine_expect(m, commands, n);
+}
+
 /* Answers one command of a read; false when the next one is not looked for. */
 static bool query_one(struct machine *m, struct reader *r, struct buf *reply)
 {
@@ -152,7 +189,8 @@ void machine_query(struct machine *m, const uint8_t *bytes, size_t size, enum re
 	uint32_t count = 0;
 	buf_add(reply, "\0\0\0", 4);
 	do
-		count++;
+		if (count++ % STORE_AHEAD_MAX == 0)
+			expect_reads(m, r.at, reader_left(&r));
 	while (query_one(m, &r, reply) && reader_left(&r) > 0 && buf_size(reply) - start < MACHINE_ANSWER_BYTES);
 	put_le32(buf_at(reply) + start, count);
 }

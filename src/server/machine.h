@@ -52,6 +52,8 @@ size_t machine_encoded_bytes(const uint8_t *bytes, size_t size);
 /* `reply` may be NULL: nobody waits for it. The protocol is the asker's; it makes no difference to the state. */
 enum machine_result machine_apply(struct machine *machine, const uint8_t *bytes, size_t size,
 				  enum resp_protocol protocol, struct buf *reply);
+/* Commands that will be applied next, at most STORE_AHEAD_MAX: has an effect on speed alone. */
+void machine_expect(struct machine *machine, const struct slice commands[], size_t count);
 void machine_query(struct machine *machine, const uint8_t *bytes, size_t size, enum resp_protocol protocol,
 		   struct buf *reply);
 /* True when there is more to do of what has no hurry. */

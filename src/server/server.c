@@ -20,6 +20,15 @@ static void apply(void *context, const struct ikada_apply *entry, struct buf *re
 			  entry->index);
 }
 
+static void expect(void *context, const struct ikada_apply *entries, size_t count)
+{
+	struct server *server = context;
+	struct slice commands[IKADA_EXPECTED_MAX];
+	for (size_t i = 0; i < count; i++)
+		commands[i] = (struct slice){entries[i].bytes, entries[i].size};
+	machine_expect(server->machine, commands, count);
+}
+
 static void query(void *context, const uint8_t *bytes, size_t size, uint32_t tag, struct buf *reply)
 {
 	struct server *server = context;
@@ -88,6 +97,7 @@ static bool open_rooms(struct server *server, char *error, size_t error_size)
 	const struct ikada_machine machine = {
 		.context = server,
 		.apply = apply,
+		.expect = expect,
 		.query = query,
 		.idle = idle,
 		.hold = hold,

@@ -11,7 +11,6 @@
 #include "base/entry.h"
 #include "node/node_internal.h"
 #include "raft/raft_check.h"
-#include "sim/core_copy.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -307,7 +306,7 @@ static void before_step(void *context, const struct ikada_raft *raft, const stru
 		w->before = mem_resize(w->rules->mem, w->before, bytes);
 		w->before_bytes = bytes;
 	}
-	core_copy(w->before, raft);
+	memcpy((void *)w->before, raft, bytes);
 }
 
 static void log_changed(struct watched *w, const struct ikada_effects *e)

@@ -3,10 +3,10 @@
  * at depth 1.
  *
  * A node covers a value once a write of bytes that hold the value to a file of its log has returned, and then a sync of
- * that file that began after it has returned without an error; or one write that syncs what it writes. The acknowledgement is the system call that hands the
- * reply to the client's socket. The tracer notes a call's beginning before it begins and its end after it has ended,
- * and all notes are on one clock: so an order that is right never looks wrong, and a wrong one is seen unless it is
- * shorter than the tracer's notes take.
+ * that file that began after it has returned without an error; or one write that syncs what it writes. The
+ * acknowledgement is the system call that hands the reply to the client's socket. The tracer notes a call's beginning
+ * before it begins and its end after it has ended, and all notes are on one clock: so an order that is right never
+ * looks wrong, and a wrong one is seen unless it is shorter than the tracer's notes take.
  */
 #include "cluster.h"
 

@@ -563,6 +563,60 @@ static void test_write_sync(void **state)
 	w->ops->close(w->file);
 }
 
+enum { MIXED = 48, MIXED_BYTES_MAX = 128 * 1024 };
+static uint8_t *mixed; /* On a block. */
+
+/* Some are on whole blocks, some are not. */
+static size_t mixed_size(int n)
+{
+	static const size_t sizes[] = {4096, MIXED_BYTES_MAX, 100, 65 * 1000, 8192, 40 * 1024};
+	return sizes[n % 6];
+}
+
+static void mixed_done(struct env_io *io, int status)
+{
+	struct world *w = (struct world *)(void *)((char *)io - offsetof(struct world, io));
+	assert_false(w->in_call);
+	assert_int_equal(status, 0);
+	w->completions++;
+}
+
+/* One at a time, each with bytes of its own, each on the blocks of the one before: the last one stands. */
+static void submit_mixed(struct world *w)
+{
+	if (w->completions == MIXED) {
+		env_uv_stop(w->env);
+		return;
+	}
+	memset(mixed, w->completions + 1, MIXED_BYTES_MAX);
+	w->io.done = mixed_done;
+	w->in_call = true;
+	w->ops->write_sync(w->file, mixed, mixed_size(w->completions), 0, &w->io);
+	w->in_call = false;
+}
+
+static void test_write_sync_of_all_sizes(void **state)
+{
+	struct world *w = *state;
+	mixed = aligned_alloc(4096, MIXED_BYTES_MAX);
+	uint8_t *bytes = malloc(MIXED_BYTES_MAX);
+	assert_int_equal(w->ops->open(w->env, in_dir("mixed"), ENV_OPEN_CREATE, &w->file), 0);
+	w->each_turn = submit_mixed;
+	w->ops->wake_at(w->env, w->ops->raw_ns(w->env));
+	env_uv_run(w->env);
+	assert_int_equal(w->completions, MIXED);
+	assert_int_equal(w->ops->read_at(w->file, bytes, MIXED_BYTES_MAX, 0), MIXED_BYTES_MAX);
+	for (size_t at = 0; at < MIXED_BYTES_MAX; at++) {
+		int last = 0;
+		for (int n = MIXED - 6; n < MIXED; n++)
+			last = at < mixed_size(n) ? n + 1 : last;
+		assert_int_equal(bytes[at], last);
+	}
+	w->ops->close(w->file);
+	free(bytes);
+	free(mixed);
+}
+
 static void stop_after_submit(struct world *w)
 {
 	w->io.done = write_done;
@@ -656,6 +710,7 @@ int main(void)
 		TEST(test_lateness),
 		TEST(test_nothing_forgiven),
 		TEST(test_write_sync),
+		TEST(test_write_sync_of_all_sizes),
 		TEST(test_close_forgets_writes),
 		TEST(test_files),
 	};

@@ -247,6 +247,49 @@ static void limits(void **state)
 	end(cores);
 }
 
+/* A member has this entry, and says so. */
+static void hold(struct cores *cores, uint64_t id, uint64_t index)
+{
+	struct ikada_message m = {.kind = IKADA_APPEND_REPLY,
+				  .term = 1,
+				  .match_index = index,
+				  .verified_index = index,
+				  .round = cores->core[1].raft->round,
+				  .sent_ns = cores->raw_ns,
+				  .from = id,
+				  .from_incarnation = cores_incarnation(id),
+				  .to = 1};
+	give(cores, &m);
+}
+
+/* The final configuration has fewer voters: what these few hold is committed by whatever is answered next. */
+static void fewer_decide(void **state)
+{
+	(void)state;
+	struct ikada_config now = {.max_id = 5};
+	for (uint64_t id = 1; id <= 5; id++)
+		now.members[now.count++] = (struct ikada_member){id, cores_incarnation(id), IKADA_VOTER};
+	struct ikada_config wanted = now;
+	wanted.count = 3;
+	struct cores *cores = lead(&now);
+	struct core *core = &cores->core[1];
+	acknowledge(cores);
+	cores_change(cores, 1, &wanted);
+	uint64_t joint = core->status.last_index;
+	cores_propose(cores, 1, 1, 1);
+	cores_durable(cores, 1, SIZE_MAX);
+	hold(cores, 2, joint + 1);
+	assert_int_equal(core->status.commit, joint - 1);
+	hold(cores, 4, joint); /* Three of five, and two of three. */
+	assert_int_equal(core->status.commit, joint);
+	assert_int_equal(core->status.config.index, joint + 2);
+	assert_true(same(&core->status.config, &wanted));
+	hold(cores, 3, joint - 1);
+	assert_int_equal(core->status.commit, joint + 1); /* 1 and 2 are two of three. */
+	drop_all(cores);
+	end(cores);
+}
+
 /* A change that waits for somebody who does not come can be undone, or replaced. */
 static void staged_can_be_undone(void **state)
 {
@@ -484,13 +527,10 @@ static void ties_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(plans),
-		cmocka_unit_test(limits),
-		cmocka_unit_test(staged_can_be_undone),
-		cmocka_unit_test(rounds),
-		cmocka_unit_test(a_vote_is_for_an_incarnation),
-		cmocka_unit_test(halted),
-		cmocka_unit_test(priorities),
+		cmocka_unit_test(plans),	cmocka_unit_test(limits),
+		cmocka_unit_test(fewer_decide), cmocka_unit_test(staged_can_be_undone),
+		cmocka_unit_test(rounds),	cmocka_unit_test(a_vote_is_for_an_incarnation),
+		cmocka_unit_test(halted),	cmocka_unit_test(priorities),
 		cmocka_unit_test(ties_end),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
