@@ -190,7 +190,7 @@ struct ikada_message {
 	uint64_t term;
 	uint64_t after;	  /* The ticket that must be durable before this leaves; not sent on the wire. */
 	uint64_t round;	  /* Rounds confirm leadership for reads and check-quorum; unique within a term. */
-	uint64_t sent_ns; /* The leader's raw clock when it made the round's message. */
+	uint64_t sent_ns; /* The leader's awake clock when it made the round's message. */
 	uint64_t prev_index;
 	uint64_t prev_term;
 	uint64_t last_index;
@@ -350,7 +350,7 @@ struct ikada_raft_status {
 	uint32_t peer_count;	    /* On a leader, one for each other member; else 0. */
 	struct {
 		uint64_t id, incarnation, match_index, next_index;
-		uint64_t heard_ns; /* Send time (raw) of the newest append this peer answered; 0: none in this term. */
+		uint64_t heard_ns; /* Send time (awake) of the newest append that it answered; 0: none in this term. */
 		bool probing;
 		bool snapshot;	/* It needs a snapshot, or is being sent one. */
 		bool caught_up; /* JOINING: as far as the leader, for as long as an election takes. */

@@ -493,6 +493,12 @@ uint64_t drive_deadline(const struct ikada_node *node)
 	if (node->raft == NULL)
 		return UINT64_MAX;
 	uint64_t deadline = ikada_raft_deadline(node->raft);
+	/*
+	 * A wake-up is late for its deadline, and a process that stood still until its leader had been silent for too
+	 * long would not have been late at all. So a follower asks to be woken before, although it has nothing to do.
+	 */
+	if (node->role != IKADA_LEADER)
+		deadline = earlier(deadline, raw_now(node) + node->settings.election_min_ns / 4);
 	uint64_t seal = node->last_write_ns + SEAL_AFTER_NS;
 	return !node->sealed && wal_idle(node->wal) && seal < deadline ? seal : deadline;
 }

@@ -215,7 +215,7 @@ bool change_due(const struct ikada_raft *raft)
 	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
 		const struct peer *peer = &raft->peers[slot];
 		if (raft->config.members[slot].standing == IKADA_JOINING &&
-		    (!peer->caught_up || raft->raw_ns - peer->heard_ns > raft->settings.election_max_ns))
+		    (!peer->caught_up || raft->awake_ns - peer->heard_ns > raft->settings.election_max_ns))
 			return false;
 	}
 	return true;

@@ -28,7 +28,7 @@ static const char *check_request(const struct change *c, const struct ikada_mess
 			     m->last_index <= a->log.last_index,
 		     "a leader sends what it has");
 		RULE(m->prev_term == raft_log_term(&a->log, m->prev_index), "an append names the entry before it");
-		RULE(m->commit == a->commit && m->round == a->round && m->sent_ns == a->raw_ns,
+		RULE(m->commit == a->commit && m->round == a->round && m->sent_ns == a->awake_ns,
 		     "an append says what is so now");
 		return NULL;
 	}

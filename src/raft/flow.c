@@ -205,7 +205,7 @@ static void send_append(struct ikada_raft *raft, uint32_t slot, bool entries, st
 	const struct member *to = &raft->members[slot];
 	struct ikada_message *m = raft_message(raft, effects, IKADA_APPEND, to->id, to->incarnation);
 	m->round = raft->round;
-	m->sent_ns = raft->raw_ns;
+	m->sent_ns = raft->awake_ns;
 	m->prev_index = peer->next_index - 1;
 	m->prev_term = raft_log_term(&raft->log, m->prev_index);
 	m->last_index = entries ? raft->log.last_index : m->prev_index;

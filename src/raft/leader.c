@@ -8,8 +8,10 @@
  *
  * A leader that no longer votes is not counted, and leaves when the change that removed it is committed (dissertation,
  * 4.2.2). It steps down, within the term and keeping its vote, when for an election timeout no majority has answered a
- * message *sent* in that time (raw clock: a pause counts), or its own disk has made nothing durable although something
- * waits.
+ * message *sent* in that time (an old answer that waited in a socket counts for when it was asked), or its own disk has
+ * made nothing durable although something waits. Both on the awake clock: while this process did not run it could not
+ * be answered, and if the others ran meanwhile, they have elected somebody, whose messages or whose followers' answers
+ * to the next heartbeat say so. Nothing is promised by this clock: reads ask for a round (reads.c).
  */
 #include "raft/raft_internal.h"
 
@@ -31,7 +33,7 @@ void leader_start(struct ikada_raft *raft, struct ikada_effects *effects)
 	raft->role = IKADA_LEADER;
 	raft->leader = raft->settings.self;
 	raft->leader_incarnation = raft->settings.incarnation;
-	raft->lead_ns = raft->raw_ns;
+	raft->lead_ns = raft->awake_ns;
 	raft->lead_index = raft->log.last_index + 1;
 	raft->beat_ns = raft->raw_ns + raft->settings.heartbeat_ns;
 	raft->round++;
@@ -78,7 +80,7 @@ void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
 	uint32_t slot = members_slot(raft, m->from, m->from_incarnation);
 	struct peer *peer = &raft->peers[slot];
 	/* This log only grows within the term: nobody can agree beyond its end, or echo what was not asked. */
-	if (m->verified_index > raft->log.last_index || m->round > raft->round || m->sent_ns > raft->raw_ns)
+	if (m->verified_index > raft->log.last_index || m->round > raft->round || m->sent_ns > raft->awake_ns)
 		return;
 	if (m->round > peer->acked_round)
 		peer->acked_round = m->round;
@@ -91,12 +93,12 @@ void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
 		advance_commit(raft);
 }
 
-/* The latest time such that a majority has answered messages sent since. */
+/* The latest time (awake) such that a majority has answered messages sent since. */
 static uint64_t quorum_heard_ns(const struct ikada_raft *raft)
 {
 	uint64_t heard[IKADA_MEMBERS_MAX];
 	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
-		uint64_t ns = slot == raft->self ? raft->raw_ns : raft->peers[slot].heard_ns;
+		uint64_t ns = slot == raft->self ? raft->awake_ns : raft->peers[slot].heard_ns;
 		heard[slot] = ns > raft->lead_ns ? ns : raft->lead_ns;
 	}
 	return members_value(raft, heard);
@@ -105,7 +107,7 @@ static uint64_t quorum_heard_ns(const struct ikada_raft *raft)
 void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	uint64_t patience = raft->settings.election_max_ns;
-	bool silent = raft->raw_ns - quorum_heard_ns(raft) >= patience;
+	bool silent = raft->awake_ns - quorum_heard_ns(raft) >= patience;
 	bool stalled = raft->ticket > raft->durable_ticket && raft->awake_ns - raft->progress_ns >= patience;
 	if (silent || stalled) {
 		election_follow(raft, effects, raft->term, 0, 0);
@@ -125,7 +127,7 @@ uint64_t leader_deadline(const struct ikada_raft *raft)
 		return raft->raw_ns;
 	if (raft->member_count == 1)
 		return UINT64_MAX;
-	uint64_t deadline = quorum_heard_ns(raft) + raft->settings.election_max_ns;
+	uint64_t deadline = raft_awake_to_raw(raft, quorum_heard_ns(raft) + raft->settings.election_max_ns);
 	if (raft->beat_ns < deadline)
 		deadline = raft->beat_ns;
 	if (raft->transfer.id != 0 && raft->transfer.deadline_ns < deadline)

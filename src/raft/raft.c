@@ -389,8 +389,7 @@ void ikada_raft_step(struct ikada_raft *raft, const struct ikada_event *event, s
 
 /* ---- Questions ---- */
 
-/* The awake clock never runs ahead of the raw one: before this raw time, `awake_ns` cannot have come. */
-static uint64_t awake_to_raw(const struct ikada_raft *raft, uint64_t awake_ns)
+uint64_t raft_awake_to_raw(const struct ikada_raft *raft, uint64_t awake_ns)
 {
 	uint64_t left = awake_ns > raft->awake_ns ? awake_ns - raft->awake_ns : 0;
 	return left > UINT64_MAX - raft->raw_ns ? UINT64_MAX : raft->raw_ns + left;
@@ -399,10 +398,10 @@ static uint64_t awake_to_raw(const struct ikada_raft *raft, uint64_t awake_ns)
 uint64_t ikada_raft_deadline(const struct ikada_raft *raft)
 {
 	if (raft->role != IKADA_LEADER)
-		return awake_to_raw(raft, election_deadline(raft));
+		return raft_awake_to_raw(raft, election_deadline(raft));
 	uint64_t deadline = leader_deadline(raft);
 	if (raft->ticket > raft->durable_ticket) {
-		uint64_t stalled = awake_to_raw(raft, raft->progress_ns + raft->settings.election_max_ns);
+		uint64_t stalled = raft_awake_to_raw(raft, raft->progress_ns + raft->settings.election_max_ns);
 		if (stalled < deadline)
 			deadline = stalled;
 	}

@@ -61,7 +61,7 @@ static const char *check_peers(const struct ikada_raft *raft)
 		RULE(peer->next_index > raft->log.base_index, "next index is beyond the start of the log");
 		RULE(peer->next_index <= raft->log.last_index + 1, "next index is at most one beyond the log");
 		RULE(peer->acked_round <= raft->round, "no round is echoed before it starts");
-		RULE(peer->heard_ns <= raft->raw_ns, "no message is echoed before it is sent");
+		RULE(peer->heard_ns <= raft->awake_ns, "no message is echoed before it is sent");
 		RULE(peer->window_count <= raft->limits.inflight_messages, "the window holds what it can");
 		RULE(peer->state == PEER_STREAM || (peer->window_count == 0 && !peer->waiting),
 		     "nothing streams to a peer that is probed or needs a snapshot");

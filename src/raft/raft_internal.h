@@ -40,7 +40,7 @@ struct peer {
 	uint64_t next_index;  /* The first entry to send next; a hope. */
 	uint64_t stuck_next;  /* next_index after the last rejection of a stream. */
 	uint64_t acked_round; /* The newest round it echoed; 0 none in this term. */
-	uint64_t heard_ns;    /* The newest send time it echoed, raw; 0 none in this term. */
+	uint64_t heard_ns;    /* The newest send time it echoed, awake; 0 none in this term. */
 	uint64_t window_bytes;
 	uint32_t window_start, window_count; /* A ring of struct window_slot, ... */
 	uint32_t window;		     /* ... number so and so. Stays with the peer when its slot changes. */
@@ -122,7 +122,7 @@ struct ikada_raft {
 	bool asked_to;		 /* The leader itself asked for this campaign. */
 
 	/* Leading. */
-	uint64_t lead_ns;    /* Raw: when this term's leadership began. */
+	uint64_t lead_ns;    /* Awake: when this term's leadership began. */
 	uint64_t lead_index; /* The no-op that opened it. */
 	uint64_t beat_ns;    /* Raw: when everybody is sent a message next. */
 	uint64_t round;	     /* The last one started; goes on from term to term. */
@@ -151,6 +151,9 @@ void raft_set_hard(struct ikada_raft *raft, struct ikada_effects *effects, uint6
 /* A message from this member in its term, to be released when its (term, vote) is durable. */
 struct ikada_message *raft_message(const struct ikada_raft *raft, struct ikada_effects *effects,
 				   enum ikada_message_kind kind, uint64_t to, uint64_t to_incarnation);
+
+/* The awake clock never runs ahead of the raw one: before this raw time, `awake_ns` cannot have come. */
+uint64_t raft_awake_to_raw(const struct ikada_raft *raft, uint64_t awake_ns);
 
 /* ---- members.c ---- */
 

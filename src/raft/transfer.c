@@ -19,7 +19,7 @@ static uint32_t best(const struct ikada_raft *raft)
 	bool chosen_lives = false;
 	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		const struct peer *peer = &raft->peers[slot];
-		bool lives = raft->raw_ns - peer->heard_ns < raft->settings.election_min_ns;
+		bool lives = raft->awake_ns - peer->heard_ns < raft->settings.election_min_ns;
 		if (!can_lead(raft, slot))
 			continue;
 		if (chosen == IKADA_MEMBERS_MAX || (lives && !chosen_lives) ||

@@ -329,9 +329,8 @@ static void silent_majority(void **state)
 	struct core_packet old = cores_take(cores, 0);
 	uint64_t asked = cores->raw_ns;
 	drop_all(cores);
-	/* The leader sleeps, wakes up, and first finds an answer to what it asked before. */
+	/* It finds an answer, to what it asked long ago. */
 	cores->raw_ns = asked + MAX;
-	core->lag_ns += MAX;
 	cores_hand(cores, &old);
 	cores_deliver(cores, 0);
 	assert_int_equal(core->status.role, IKADA_LEADER);
@@ -350,17 +349,30 @@ static void silent_majority(void **state)
 	end(cores);
 }
 
+/* Who did not run could not be answered; silence is counted in the time that it ran. */
+static void late_leader(void **state)
+{
+	(void)state;
+	struct cores *cores = elected(3);
+	struct core *core = &cores->core[1];
+	beat(cores, 1);
+	drop_all(cores);
+	for (uint64_t ran = cores->settings.heartbeat_ns; ran < MAX; ran++) {
+		cores->raw_ns += 10000 + 1;
+		core->lag_ns += 10000;
+		assert_int_equal(core->status.role, IKADA_LEADER);
+		cores_tick(cores, 1);
+		drop_all(cores);
+	}
+	assert_int_equal(core->status.role, IKADA_FOLLOWER);
+	end(cores);
+}
+
 static void stalled_disk(void **state)
 {
 	(void)state;
 	struct cores *cores = elected(3);
 	struct core *core = &cores->core[1];
-	cores->raw_ns += 10000; /* Nothing waits for the disk: it is idle, not stalled. */
-	core->lag_ns += 10000 - 60;
-	beat(cores, 1);
-	assert_int_equal(core->status.role, IKADA_FOLLOWER); /* That was the silence. */
-	drop_all(cores);
-	elect(cores, 1);
 	cores_propose(cores, 1, 1, 1);
 	for (uint64_t waited = 0; waited < MAX; waited += cores->settings.heartbeat_ns) {
 		assert_int_equal(core->status.role, IKADA_LEADER);
@@ -371,7 +383,7 @@ static void stalled_disk(void **state)
 		beat(cores, 1);
 	}
 	/* The others did well, and the entry is committed by their disks; but this leader would hold the rest up. */
-	assert_int_equal(core->status.commit, 3);
+	assert_int_equal(core->status.commit, 2);
 	assert_int_equal(core->status.role, IKADA_FOLLOWER);
 	end(cores);
 }
@@ -707,6 +719,7 @@ int main(void)
 		cmocka_unit_test(a_lost_connection_is_news),
 		cmocka_unit_test(votes_are_counted),
 		cmocka_unit_test(silent_majority),
+		cmocka_unit_test(late_leader),
 		cmocka_unit_test(stalled_disk),
 		cmocka_unit_test(follower_takes_what_agrees),
 		cmocka_unit_test(rejection_says_where),

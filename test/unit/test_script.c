@@ -266,6 +266,19 @@ static bool do_elapse(struct script *s)
 	return true;
 }
 
+/* stall A N: time passes in which A (or everybody) does not run, and knows it. */
+static bool do_stall(struct script *s)
+{
+	bool all = strcmp(word(s, 1), "*") == 0;
+	if (!all && node(s, 1) == NULL)
+		return false;
+	for (uint64_t at = 1; at <= s->cores->count; at++)
+		if (all || at == number(s, 1))
+			s->cores->core[at].lag_ns += number(s, 2);
+	s->cores->raw_ns += number(s, 2);
+	return true;
+}
+
 static bool do_tick(struct script *s)
 {
 	if (node(s, 1) != NULL)
@@ -526,7 +539,7 @@ static const struct command commands[] = {
 	{"trace", do_trace},	   {"batch", do_batch},	    {"expect", do_expect},	 {"spawn", do_spawn},
 	{"wipe", do_wipe},	   {"compact", do_compact}, {"install", do_install},	 {"ended", do_ended},
 	{"limit", do_limit},	   {"spread", do_spread},   {"next", do_next},		 {"change", do_change},
-	{"transfer", do_transfer}, {"halt", do_halt},	    {"priority", do_priority},
+	{"transfer", do_transfer}, {"halt", do_halt},	    {"priority", do_priority},	 {"stall", do_stall},
 };
 
 static bool run_command(struct script *s, char *line)
