@@ -118,24 +118,28 @@ static uint64_t send(struct ikada_node *node)
 
 /* ---- The verdict ---- */
 
-/* What a member said of the state after that entry; NULL: nothing. */
-static const struct wire_digest *said(struct ikada_node *node, uint32_t member, uint64_t index)
+/* What each member said of the state after an entry; NULL: nothing. */
+struct said {
+	const struct wire_digest *by[IKADA_MEMBERS_MAX];
+};
+
+static struct said said_of(struct ikada_node *node, uint64_t index)
 {
-	return find(member == node->self ? &node->digests.own : &node->peers[member].checkpoints, index);
+	struct said said = {{NULL}};
+	for (uint32_t i = 0; i < node->peer_count; i++)
+		said.by[i] = find(i == node->self ? &node->digests.own : &node->peers[i].checkpoints, index);
+	return said;
 }
 
 /* What a strict majority says; NULL: there is none. */
-static const struct wire_digest *majority(struct ikada_node *node, uint64_t index)
+static const struct wire_digest *majority(const struct ikada_node *node, const struct said *said)
 {
 	for (uint32_t i = 0; i < node->peer_count; i++) {
-		const struct wire_digest *one = said(node, i, index);
 		uint32_t alike = 0;
-		for (uint32_t j = 0; one != NULL && j < node->peer_count; j++) {
-			const struct wire_digest *other = said(node, j, index);
-			alike += other != NULL && same(one, other);
-		}
+		for (uint32_t j = 0; said->by[i] != NULL && j < node->peer_count; j++)
+			alike += said->by[j] != NULL && same(said->by[i], said->by[j]);
 		if (alike > node->latest.config.count / 2)
-			return one;
+			return said->by[i];
 	}
 	return NULL;
 }
@@ -153,12 +157,11 @@ static void judge(struct ikada_node *node)
 	for (uint32_t n = d->own.count; n-- > 0;) {
 		const struct wire_digest *own = nth(&d->own, n);
 		uint64_t index = own->index;
-		const struct wire_digest *right = majority(node, index);
-		for (uint32_t i = 0; right != NULL && i < node->peer_count; i++) {
-			const struct wire_digest *theirs = said(node, i, index);
-			if (theirs != NULL && of[i] == DIGEST_UNKNOWN)
-				of[i] = same(theirs, right) ? DIGEST_AGREED : DIGEST_WRONG;
-		}
+		const struct said said = said_of(node, index);
+		const struct wire_digest *right = majority(node, &said);
+		for (uint32_t i = 0; right != NULL && i < node->peer_count; i++)
+			if (said.by[i] != NULL && of[i] == DIGEST_UNKNOWN)
+				of[i] = same(said.by[i], right) ? DIGEST_AGREED : DIGEST_WRONG;
 		if (right != NULL && decided_at == 0)
 			decided_at = index;
 		if (right != NULL && d->right_index == 0 && same(own, right))
@@ -168,9 +171,11 @@ static void judge(struct ikada_node *node)
 	d->verdict_index = decided_at;
 	for (uint32_t n = d->own.count; d->verdict != DIGEST_WRONG && n-- > 0;) {
 		const struct wire_digest *own = nth(&d->own, n);
-		for (uint32_t i = 0; own->index > decided_at && i < node->peer_count; i++) {
-			const struct wire_digest *theirs = said(node, i, own->index);
-			if (theirs == NULL || same(theirs, own) || of[i] == DIGEST_WRONG)
+		if (own->index <= decided_at)
+			break;
+		const struct said said = said_of(node, own->index);
+		for (uint32_t i = 0; i < node->peer_count; i++) {
+			if (said.by[i] == NULL || same(said.by[i], own) || of[i] == DIGEST_WRONG)
 				continue;
 			d->verdict = DIGEST_UNCLEAR;
 			d->verdict_index = own->index;

@@ -2,6 +2,24 @@
 
 #include "raft/check_internal.h"
 
+#include <string.h>
+
+_Static_assert(offsetof(struct ikada_raft, log.tags) + sizeof(struct log_tag[LOG_TAGS]) == sizeof(struct ikada_raft),
+	       "nothing follows the tags");
+
+void raft_check_copy(struct ikada_raft *to, const struct ikada_raft *from)
+{
+	const struct raft_log *log = &from->log;
+	memcpy(to, from, offsetof(struct ikada_raft, log.tags));
+	if (log->tag_count > 0)
+		memcpy(to->log.tags, log->tags, sizeof log->tags);
+	memcpy(raft_log_runs(&to->log), raft_log_runs(log), log->run_count * sizeof(struct ikada_run));
+	for (uint32_t slot = 0; slot < from->member_count; slot++)
+		if (from->peers[slot].window_count > 0)
+			memcpy(raft_window(to, slot), raft_window(from, slot),
+			       from->limits.inflight_messages * sizeof(struct window_slot));
+}
+
 /* What the leader knew before the step of who has this slot after it; NULL: nothing. */
 static const struct peer *peer_before(const struct change *c, uint32_t slot)
 {

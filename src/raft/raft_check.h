@@ -11,10 +11,17 @@
 #include "ikada/raft.h"
 
 /*
- * `before` is a copy of the core's bytes (ikada_raft_size of them, aligned as the core) from before the step that made
- * `after` and `effects` of `event`. Returns NULL, or the sentence of the rule that was broken.
+ * `before` is a copy of the core's bytes (ikada_raft_size of them, aligned as the core), or what raft_check_copy has
+ * made, from before the step that made `after` and `effects` of `event`. Returns NULL, or the sentence of the rule that
+ * was broken.
  */
 const char *raft_check(const struct ikada_raft *before, const struct ikada_raft *after, const struct ikada_event *event,
 		       const struct ikada_effects *effects);
+
+/*
+ * A copy for `before`. A core's tables are made for the worst, tens of KiB, and mostly empty: what is in use of them is
+ * copied, the rest of `to`, which is of the same size, stays as it is.
+ */
+void raft_check_copy(struct ikada_raft *to, const struct ikada_raft *from);
 
 #endif

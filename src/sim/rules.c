@@ -306,7 +306,7 @@ static void before_step(void *context, const struct ikada_raft *raft, const stru
 		w->before = mem_resize(w->rules->mem, w->before, bytes);
 		w->before_bytes = bytes;
 	}
-	memcpy((void *)w->before, raft, bytes);
+	raft_check_copy(w->before, raft);
 }
 
 static void log_changed(struct watched *w, const struct ikada_effects *e)
