@@ -1,11 +1,11 @@
 /*
  * Connections with the other members.
  *
- * Of each pair, the member with the lower id dials, so there is no choice between two connections; the newest one
- * that shakes hands is the current one, and replaces what may be left of one that died unnoticed. The other one knocks
- * when there has been none for a while: the lower one may not know of it yet. Bytes are frames of
- * wire.h; every stream_write is one whole frame. Silence for SILENCE closes a connection (the awake clock: our own
- * lateness is not the peer's silence), a ping when nothing else was sent keeps it alive.
+ * Of each pair, the member with the lower id dials, so there is no choice between two connections; the newest one that
+ * shakes hands is the current one, and replaces what may be left of one that died unnoticed. The other one knocks when
+ * there has been none for a while: the lower one may not know of it yet, or believe in a connection that a power cut
+ * has ended. Bytes are frames of wire.h; every stream_write is one whole frame. Silence for SILENCE closes a connection
+ * (the awake clock: our own lateness is not the peer's silence), a ping when nothing else was sent keeps it alive.
  *
  * Bounded: strangers in number, time and bytes; output of a peer by OUTPUT_BYTES_MAX, above which raft messages are
  * dropped and forwarding waits; replies, which cannot wait, close the connection above OVERFULL_BYTES.
@@ -22,7 +22,7 @@ enum { STRANGERS_MAX = 64 };
 #define BACKOFF_MIN_NS (10 * NS_PER_MS)
 #define BACKOFF_MAX_NS (1 * NS_PER_S)
 #define STABLE_NS (1 * NS_PER_S) /* A connection that lasted so long ends without a penalty. */
-#define KNOCK_NS (1 * NS_PER_S)
+#define KNOCK_NS (250 * NS_PER_MS)
 #define STRANGER_LOG_NS (10 * NS_PER_S)
 #define OUTPUT_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define OVERFULL_BYTES ((size_t)128 * 1024 * 1024)
