@@ -315,6 +315,16 @@ struct ikada_effects {
 	enum ikada_refusal refused_changes_why;
 	bool transfer_ended; /* A transfer was given up, or cannot be: this member goes on as it was. */
 
+	/*
+	 * An alarm, told once: this member has acknowledged entries up to forgot_index to this leader and no longer has
+	 * all of them; its log ends at forgot_last. Its disk broke its promise. While this core lives, that incarnation
+	 * is no longer counted here, for votes or for entries, and is sent none.
+	 */
+	uint64_t forgot; /* Its id; 0: nobody. */
+	uint64_t forgot_incarnation;
+	uint64_t forgot_index;
+	uint64_t forgot_last;
+
 	bool config_changed;   /* The configuration in force is not what it was before the step (status tells it). */
 	bool wants_compaction; /* The table of term runs is half full. Always the current state. */
 	bool role_changed;     /* Role, term or leader is not what it was before the step. */
@@ -354,6 +364,7 @@ struct ikada_raft_status {
 		bool probing;
 		bool snapshot;	/* It needs a snapshot, or is being sent one. */
 		bool caught_up; /* JOINING: as far as the leader, for as long as an election takes. */
+		bool forgot;	/* It lost what it had acknowledged, and is not counted: see effects.forgot. */
 	} peers[IKADA_MEMBERS_MAX];
 };
 IKADA_API void ikada_raft_status(const struct ikada_raft *raft, struct ikada_raft_status *status);

@@ -112,14 +112,17 @@ static void add_member(struct status *status, uint64_t id, const char *line, voi
 	client_address(client, peer, node->address, sizeof node->address);
 }
 
-static void note_connected(struct status *status, uint64_t id, const char *line, void *context)
+static void note_peer(struct status *status, uint64_t id, const char *line, void *context)
 {
-	char connected[STATUS_WORD_BYTES];
+	char connected[STATUS_WORD_BYTES], forgot[STATUS_WORD_BYTES];
 	struct status_node *by = context;
 	const struct status_node *node = find_node(status, id);
 	find_item(line, "connected", connected, sizeof connected);
 	if (node != NULL && strcmp(connected, "1") == 0)
 		by->connected |= (uint64_t)1 << (node - status->nodes);
+	find_item(line, "forgot", forgot, sizeof forgot);
+	if (node != NULL && strcmp(forgot, "1") == 0)
+		by->forgot |= (uint64_t)1 << (node - status->nodes);
 }
 
 static void read_info(struct status *status, struct status_node *node, const char *info)
@@ -137,7 +140,7 @@ static void read_info(struct status *status, struct status_node *node, const cha
 	node->snapshot_index = find_number(info, "raft_snapshot_index");
 	node->sync_us = find_number(info, "raft_last_sync_us");
 	node->sync_max_us = find_number(info, "raft_max_sync_us");
-	each_member(status, info, node, note_connected);
+	each_member(status, info, node, note_peer);
 }
 
 /* ---- Asking ---- */
@@ -275,6 +278,11 @@ static void judge(struct status *status)
 	const struct status_node *leader = find_node(status, status->leader);
 	for (uint32_t i = 0; i < status->node_count; i++) {
 		const struct status_node *node = &status->nodes[i];
+		if (leader != NULL && leader->reachable && (leader->forgot >> i & 1) != 0)
+			problem(status, DEGRADED,
+				"node %ju has lost entries that it had acknowledged: empty it, then "
+				"ikada member replace %ju",
+				(uintmax_t)node->id, (uintmax_t)node->id);
 		if (!node->reachable) {
 			problem(status, DEGRADED, "node %ju unreachable", (uintmax_t)node->id);
 			continue;

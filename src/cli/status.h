@@ -29,6 +29,7 @@ struct status_node {
 	struct told term, leader, commit, applied, lag, digest_index, doubted, log_bytes, snapshot_index, sync_us,
 		sync_max_us;
 	uint64_t connected; /* A bit for each node of the table that it has a connection with. */
+	uint64_t forgot;    /* Of a leader, the same for each that lost what it had acknowledged. */
 };
 
 struct status {

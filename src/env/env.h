@@ -52,7 +52,7 @@ struct env_ops {
 
 	/* The next wake-up is at `raw_ns` at the latest (UINT64_MAX: none); each call replaces the last. */
 	void (*wake_at)(struct env *env, uint64_t raw_ns);
-	/* In the middle of a turn that takes long: what was written to streams is sent now. May be NULL. */
+	/* In the middle of a turn that takes long: what was written to streams is sent, writes begin. May be NULL. */
 	void (*push)(struct env *env);
 
 	/* Files. Paths are relative to the process or absolute. All of these block. */

@@ -3,13 +3,13 @@
  *
  * One iteration of env_uv_run is one wake-up: poll, and the callbacks of what it found; ended streams are told; the
  * turn, if a callback was made or the deadline passed; one send for each stream with output; the writes of the turn,
- * each with its sync, inline, and what their completion leads to is sent. It polls without blocking when there is more to do, so sockets are
- * looked at before each turn, and their bytes before a deadline is judged.
+ * each with its sync, small ones inline, and what their completion leads to is sent. It polls without blocking when
+ * there is more to do, so sockets are looked at before each turn, and their bytes before a deadline is judged.
  *
  * Raw time is CLOCK_BOOTTIME: unlike CLOCK_MONOTONIC it goes on while the machine is suspended, so a leader that wakes
  * up from a long sleep knows that its lease is over. The timer is a timerfd on the same clock, because libuv's own
- * timers are in milliseconds and on another clock. Raw time is read once in a wake-up, at the first need, and again after
- * writes.
+ * timers are in milliseconds and on another clock. Raw time is read once in a wake-up, at the first need, and again
+ * after writes.
  *
  * Lateness below LATE_NS_MIN is the ordinary length of an iteration, not starvation: it is not taken off the awake
  * clock. A deadline that was in the past when it was asked for is late from then on; so awake time never goes back.
@@ -114,7 +114,9 @@ static void fatal(struct env *env, const char *text)
 
 static void push(struct env *env)
 {
-	env_uv_flush(uv_of(env));
+	struct env_uv *u = uv_of(env);
+	env_uv_flush(u);
+	env_uv_perform_large_writes(u);
 }
 
 static const struct env_ops ops = {
@@ -332,6 +334,7 @@ void env_uv_destroy(struct env *env)
 	close_all(&u->streams);
 	close_all(&u->failed);
 	close_all(&u->lingering);
+	env_uv_end_writer(u);
 	env_uv_unwatch(u->timer);
 	uv_run(&u->loop, UV_RUN_DEFAULT);
 	env_uv_reap(u);

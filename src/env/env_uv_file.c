@@ -2,8 +2,9 @@
  * Files and directories of the real env. All calls block. Files are buffered, but for a write_sync of whole blocks.
  *
  * A write_sync is only noted when it is submitted, and performed when the turn is over and its output was sent: so the
- * followers get their messages while this disk writes. Then it is told. Closing a file forgets its writes: what was
- * submitted and not performed is lost, as in a crash, and nothing is told.
+ * followers get their messages while this disk writes. Then it is told. A large one may begin in the middle of a turn,
+ * and the loop goes on meanwhile. Closing a file forgets its writes: what was submitted and not performed is lost, as
+ * in a crash, and nothing is told.
  */
 #define _GNU_SOURCE
 #include "env/env_uv_internal.h"
@@ -20,17 +21,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#define LARGE_BYTES ((size_t)32 * 1024)
 #define DIRECT_ALIGNMENT 4096 /* Of memory, size and place. */
-
-struct write {
-	struct list at; /* In u->writes, then in u->completed. */
-	struct env_file *file;
-	const void *bytes;
-	size_t size;
-	uint64_t offset;
-	struct env_io *io;
-	int status;
-};
 
 int env_uv_open(struct env *env, const char *path, enum env_open how, struct env_file **file)
 {
@@ -65,6 +57,7 @@ static void forget_writes(struct list *writes, const struct env_file *file)
 
 void env_uv_close(struct env_file *file)
 {
+	env_uv_wait_for_writer(file->u, file);
 	forget_writes(&file->u->writes, file);
 	forget_writes(&file->u->completed, file);
 	env_uv_forget_slow(file);
@@ -220,7 +213,7 @@ static bool goes_direct(struct write *w)
  * One call writes and syncs what is aligned, and copies nothing. A file system that cannot do so says so before it has
  * written anything. What a short write leaves is written the other way, whose sync covers all of it.
  */
-static int write_and_sync(struct write *w)
+int env_uv_write_and_sync(struct write *w)
 {
 	size_t done = 0;
 	if (goes_direct(w)) {
@@ -241,11 +234,24 @@ static int write_and_sync(struct write *w)
 	return status == 0 && fdatasync(w->file->fd) != 0 ? -errno : status;
 }
 
-void env_uv_perform_writes(struct env_uv *u)
+void env_uv_perform_large_writes(struct env_uv *u)
 {
 	while (!list_empty(&u->writes)) {
 		struct write *w = LIST_OF(u->writes.next, struct write, at);
-		w->status = write_and_sync(w);
+		if (w->size < LARGE_BYTES && u->writer.count == 0)
+			return;
+		env_uv_hand_over(u, w);
+	}
+}
+
+void env_uv_perform_writes(struct env_uv *u)
+{
+	while (!list_empty(&u->writes)) {
+		env_uv_perform_large_writes(u);
+		if (list_empty(&u->writes))
+			return;
+		struct write *w = LIST_OF(u->writes.next, struct write, at);
+		w->status = env_uv_write_and_sync(w);
 		list_remove(&w->at);
 		list_push(&u->completed, &w->at);
 	}
@@ -253,6 +259,7 @@ void env_uv_perform_writes(struct env_uv *u)
 
 void env_uv_complete_writes(struct env_uv *u)
 {
+	env_uv_take_back(u);
 	while (!list_empty(&u->completed)) {
 		struct write *w = LIST_OF(u->completed.next, struct write, at);
 		struct env_io *io = w->io;

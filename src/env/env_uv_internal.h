@@ -3,6 +3,7 @@
  *
  *	env_uv.c	the loop, the clocks, the log
  *	env_uv_file.c	files and directories, and writes that wait for the end of the turn
+ *	env_uv_writer.c	large ones of them, on a thread of their own
  *	env_uv_slow.c	writes and syncs on libuv's threads
  *	env_uv_stream.c	streams: read, flush, pause, close
  *	env_uv_dial.c	addresses, listeners, outgoing connections
@@ -24,6 +25,30 @@ struct watch {
 	int events; /* What it polls for now; 0: stopped. */
 };
 
+struct write {
+	struct list at; /* In u->writes, then perhaps the writer's, then in u->completed. */
+	struct env_file *file;
+	const void *bytes;
+	size_t size;
+	uint64_t offset;
+	struct env_io *io;
+	int status;
+};
+
+/* The thread for large writes: env_uv_writer.c. */
+struct writer {
+	bool started;
+	size_t count; /* Writes that it has. */
+	uv_thread_t thread;
+	uv_async_t told;
+	uv_mutex_t lock; /* Over all below. */
+	uv_cond_t wanted;
+	uv_cond_t done;
+	bool ending;
+	struct list queue; /* The first one is under way. */
+	struct list performed;
+};
+
 struct env_uv {
 	struct env env;
 	uv_loop_t loop;
@@ -43,6 +68,7 @@ struct env_uv {
 
 	struct list writes;    /* Submitted, to be performed after the flush. */
 	struct list completed; /* Performed, to be told. */
+	struct writer writer;
 
 	struct list streams;   /* All that are open. */
 	struct list failed;    /* `closed` is owed. */
@@ -102,6 +128,8 @@ void env_uv_unwatch(struct watch *watch); /* Closes the descriptor. NULL is fine
 
 /* env_uv_file.c */
 void env_uv_perform_writes(struct env_uv *u);
+void env_uv_perform_large_writes(struct env_uv *u); /* They begin. */
+int env_uv_write_and_sync(struct write *w);	    /* On any thread. */
 void env_uv_complete_writes(struct env_uv *u);
 int env_uv_open(struct env *env, const char *path, enum env_open how, struct env_file **file);
 void env_uv_close(struct env_file *file);
@@ -118,6 +146,12 @@ int env_uv_unlink(struct env *env, const char *path);
 int env_uv_sync_dir(struct env *env, const char *path);
 void env_uv_write_sync(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);
 int env_uv_write_all(int fd, const void *bytes, size_t size, uint64_t offset);
+
+/* env_uv_writer.c */
+void env_uv_hand_over(struct env_uv *u, struct write *w);
+void env_uv_take_back(struct env_uv *u);				    /* What was performed is in u->completed. */
+void env_uv_wait_for_writer(struct env_uv *u, const struct env_file *file); /* Until it has none of this file. */
+void env_uv_end_writer(struct env_uv *u);
 
 /* env_uv_slow.c */
 void env_uv_write_async(struct env_file *file, const void *bytes, size_t size, uint64_t offset, struct env_io *io);

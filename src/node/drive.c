@@ -332,6 +332,8 @@ static void absorb(struct ikada_node *node)
 	if (e->refused_changes.count > 0)
 		node->change_refused = e->refused_changes_why;
 	node->transfer_refused |= e->transfer_ended;
+	if (e->forgot != 0)
+		roster_forgot(node, e);
 	node->accept_snapshot |= e->accept_snapshot;
 	node->wants_compaction = e->wants_compaction;
 }

@@ -174,13 +174,17 @@ static bool judge_cluster(struct ikada_node *node, const struct wire_hello *hell
 	return roster_know(node, hello->from, hello->incarnation) || judge_stranger(node, hello, cluster_id, why);
 }
 
-/* Which of two connections: the one that the lower id dialed, if there is one, and one with who is there now. */
+/*
+ * Which of two connections: the one that the lower id dialed, if there is one. But one with an earlier boot is dead, and
+ * one that gets no answer may have been dialed to it.
+ */
 static bool judge_way(const struct link *link, const struct peer *peer, const struct wire_hello *hello, char *why)
 {
 	const struct ikada_node *node = link->node;
 	if (peer == NULL || link->ready)
 		return true;
-	bool taken = peer->dialing != NULL || (peer->link != NULL && peer->link->peer_boot == hello->boot);
+	bool dialing = peer->dialing != NULL && awake_now(node) - peer->dialing->since_ns < KNOCK_NS;
+	bool taken = dialing || (peer->link != NULL && peer->link->peer_boot == hello->boot);
 	if (!link->dialed && hello->from > node->settings.id && taken)
 		return no(why, "node %" PRIu64 " dials node %" PRIu64 ": it is for the lower id to dial", hello->from,
 			  node->settings.id);

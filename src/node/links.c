@@ -22,7 +22,6 @@ enum { STRANGERS_MAX = 64 };
 #define BACKOFF_MIN_NS (10 * NS_PER_MS)
 #define BACKOFF_MAX_NS (1 * NS_PER_S)
 #define STABLE_NS (1 * NS_PER_S) /* A connection that lasted so long ends without a penalty. */
-#define KNOCK_NS (250 * NS_PER_MS)
 #define STRANGER_LOG_NS (10 * NS_PER_S)
 #define OUTPUT_BYTES_MAX ((size_t)8 * 1024 * 1024)
 #define OVERFULL_BYTES ((size_t)128 * 1024 * 1024)

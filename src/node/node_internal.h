@@ -443,6 +443,8 @@ void links_close(struct ikada_node *node);
 uint64_t
 links_time(struct ikada_node *node); /* Dials, pings, closes what is silent; returns when it wants to run next. */
 struct peer *links_peer(struct ikada_node *node, uint64_t id); /* Another member; NULL for self and strangers. */
+/* The higher id dials after so long without a connection; until then, the lower one's dialing may be answered. */
+#define KNOCK_NS (250 * NS_PER_MS)
 void links_new_peer(struct ikada_node *node, struct peer *peer);
 /* False when there is no connection or its output is full. */
 bool links_send_frame(struct ikada_node *node, struct peer *peer, const struct buf *frame);
@@ -481,6 +483,7 @@ const struct ikada_member *roster_of_id(const struct ikada_config *config, uint6
 /* The place of another member that was heard of, with an address or "". NULL: there is no room. */
 struct peer *roster_add_peer(struct ikada_node *node, uint64_t id, const char *address);
 void roster_knock(struct ikada_node *node, uint64_t id, uint64_t incarnation);
+void roster_forgot(struct ikada_node *node, const struct ikada_effects *e); /* The core's alarm: for people. */
 
 /* handshake.c */
 void handshake_hello(struct link *link, enum wire_type type);

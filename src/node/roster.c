@@ -340,3 +340,16 @@ void roster_knock(struct ikada_node *node, uint64_t id, uint64_t incarnation)
 			"node %" PRIu64 " (incarnation %016" PRIx64 ") would be a member", id, incarnation);
 	*oldest = (struct knock){id, incarnation, raw_now(node)};
 }
+
+/* ---- An alarm ---- */
+
+void roster_forgot(struct ikada_node *node, const struct ikada_effects *e)
+{
+	env_log(node->env, ENV_ERROR, "members",
+		"node %" PRIu64 " (incarnation %016" PRIx64
+		") has lost entries that it had acknowledged: up to %" PRIu64 ", and its log ends at %" PRIu64
+		". Its disk, or the cache of its disk, does not keep what it says it "
+		"has written, or was set back to an older copy. It is not counted here any more: end it, empty its "
+		"directory, start it again, and then: ikada member replace %" PRIu64,
+		e->forgot, e->forgot_incarnation, e->forgot_index, e->forgot_last, e->forgot);
+}

@@ -223,7 +223,7 @@ void election_prevote_reply(struct ikada_raft *raft, const struct ikada_message 
 		election_follow(raft, effects, m->term, 0, 0);
 	if (!m->granted || raft->role != IKADA_PRECANDIDATE || m->term != raft->term + 1)
 		return;
-	raft->votes |= 1u << slot;
+	raft->votes |= (1u << slot) & ~raft->forgot;
 	if (members_agree(raft, raft->votes))
 		start_candidate(raft, effects, false);
 }
@@ -232,6 +232,6 @@ void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m,
 {
 	if (raft->role != IKADA_CANDIDATE || !m->granted)
 		return;
-	raft->votes |= 1u << members_slot(raft, m->from, m->from_incarnation);
+	raft->votes |= (1u << members_slot(raft, m->from, m->from_incarnation)) & ~raft->forgot;
 	lead_if_elected(raft, effects);
 }

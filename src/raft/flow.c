@@ -16,7 +16,12 @@
  * At the end of a step only the peers in `due` are looked at: whatever could let one be sent something, a change of
  * what is known of it, of the end of the log, or of the table of slots, puts it there.
  *
- * What a peer has verified but not made durable is no promise: it may forget that in a crash. Only match_index binds.
+ * What a peer has verified but not made durable is no promise: it may forget that in a crash. Only match_index binds:
+ * within the leader's term nothing up to there is ever cut, so an answer to a message that was made after the peer had
+ * acknowledged that much cannot say that it is not there. If it does, the peer's disk has lost what it had promised (it
+ * was rolled back, or did not write when it said so), and the peer may have lost its vote as well. It hears heartbeats,
+ * so that it goes on following and gives its vote to nobody; what it says counts for nothing. An answer that was under
+ * way when the acknowledgement came says nothing of the kind: it echoes an earlier time.
  */
 #include "raft/raft_internal.h"
 
@@ -54,6 +59,7 @@ void flow_start(struct ikada_raft *raft)
 	for (uint32_t slot = 0; slot < raft->member_count; slot++)
 		raft->peers[slot] = (struct peer){.next_index = raft->log.last_index + 1,
 						  .window = raft->peers[slot].window,
+						  .state = (raft->forgot >> slot & 1) != 0 ? PEER_PROBE : PEER_STREAM,
 						  .owed = true,
 						  .catch_index = raft->log.last_index,
 						  .catch_ns = raft->raw_ns};
@@ -126,11 +132,26 @@ static void rejected(const struct ikada_raft *raft, struct peer *peer, const str
 	stop(peer, PEER_PROBE);
 }
 
+bool flow_denies(const struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m)
+{
+	const struct peer *peer = &raft->peers[slot];
+	return m->rejected && peer->match_index > 0 && m->sent_ns > peer->match_ns &&
+	       (m->last_index < peer->match_index || m->prev_index <= peer->match_index);
+}
+
+void flow_forgot(struct ikada_raft *raft, uint32_t slot)
+{
+	raft->peers[slot] = (struct peer){
+		.state = PEER_PROBE, .next_index = raft->log.last_index + 1, .window = raft->peers[slot].window};
+}
+
 void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m)
 {
 	struct peer *peer = &raft->peers[slot];
-	if (m->match_index > peer->match_index)
+	if (m->match_index > peer->match_index) {
 		peer->match_index = m->match_index;
+		peer->match_ns = raft->awake_ns;
+	}
 	if (m->verified_index >= peer->next_index)
 		peer->next_index = m->verified_index + 1;
 	free_window(raft, slot, peer, m->verified_index);

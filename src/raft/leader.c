@@ -75,13 +75,30 @@ void leader_durable(struct ikada_raft *raft)
 	advance_commit(raft);
 }
 
-void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m)
+/* An alarm: a disk broke its promise. What that member says from now on counts for nothing. */
+static void forget(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m, struct ikada_effects *effects)
+{
+	effects->forgot = m->from;
+	effects->forgot_incarnation = m->from_incarnation;
+	effects->forgot_index = raft->peers[slot].match_index;
+	effects->forgot_last = m->last_index;
+	raft->forgot |= 1u << slot;
+	flow_forgot(raft, slot);
+}
+
+void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
 	uint32_t slot = members_slot(raft, m->from, m->from_incarnation);
 	struct peer *peer = &raft->peers[slot];
 	/* This log only grows within the term: nobody can agree beyond its end, or echo what was not asked. */
 	if (m->verified_index > raft->log.last_index || m->round > raft->round || m->sent_ns > raft->awake_ns)
 		return;
+	if (raft->forgot >> slot & 1)
+		return;
+	if (flow_denies(raft, slot, m)) {
+		forget(raft, slot, m, effects);
+		return;
+	}
 	if (m->round > peer->acked_round)
 		peer->acked_round = m->round;
 	if (m->sent_ns > peer->heard_ns)

@@ -99,6 +99,7 @@ void members_arrange(struct ikada_raft *raft)
 	uint32_t count = 0;
 	uint32_t windows = 0; /* Set of those that stay with a peer. */
 	uint32_t fresh = 0;   /* Set of slots. */
+	uint32_t forgot = 0;
 	add(members, &count, &raft->config);
 	if (raft->config.index > raft->commit)
 		add(members, &count, &raft->config_before);
@@ -107,6 +108,7 @@ void members_arrange(struct ikada_raft *raft)
 		if (old < IKADA_MEMBERS_MAX) {
 			peers[slot] = raft->peers[old];
 			windows |= 1u << peers[slot].window;
+			forgot |= (raft->forgot >> old & 1) << slot;
 		} else {
 			fresh |= 1u << slot;
 		}
@@ -127,6 +129,7 @@ void members_arrange(struct ikada_raft *raft)
 	raft->member_count = count;
 	raft->self = members_slot(raft, raft->settings.self, raft->settings.incarnation);
 	raft->votes = 0;
+	raft->forgot = forgot;
 	flow_look(raft);
 	raft->changing = changing(&raft->config);
 	find_voters(&raft->config, raft->voters);

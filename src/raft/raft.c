@@ -75,6 +75,7 @@ static void begin(struct ikada_effects *effects)
 	effects->refused_changes = (struct ikada_id_range){0, 0};
 	effects->refused_changes_why = IKADA_REFUSED_NOT_LEADER;
 	effects->transfer_ended = false;
+	effects->forgot = 0;
 }
 
 static void finish(const struct ikada_raft *raft, struct ikada_effects *effects)
@@ -271,7 +272,7 @@ static void receive(struct ikada_raft *raft, const struct ikada_event *event, st
 	else if (m->kind == IKADA_VOTE_REPLY)
 		election_vote_reply(raft, m, effects);
 	else if (raft->role == IKADA_LEADER)
-		leader_append_reply(raft, m);
+		leader_append_reply(raft, m, effects);
 }
 
 /* ---- Events ---- */
@@ -438,6 +439,7 @@ void ikada_raft_status(const struct ikada_raft *raft, struct ikada_raft_status *
 		status->peers[at].probing = peer->state == PEER_PROBE;
 		status->peers[at].caught_up = peer->caught_up;
 		status->peers[at].snapshot = peer->state == PEER_SNAPSHOT;
+		status->peers[at].forgot = (raft->forgot >> slot & 1) != 0;
 	}
 }
 

@@ -52,10 +52,12 @@ static const char *check_role(const struct ikada_raft *raft)
 	case IKADA_CANDIDATE:
 		RULE(check_may_lead(raft), "who campaigns votes, or did before a change that is not committed");
 		RULE(raft->vote == raft->settings.self, "a candidate voted for itself");
+		RULE((raft->votes & raft->forgot) == 0, "who lost what it had promised elects nobody");
 		RULE(raft->leader == 0, "a candidate knows no leader");
 		break;
 	case IKADA_PRECANDIDATE:
 		RULE(check_may_lead(raft), "who campaigns votes, or did before a change that is not committed");
+		RULE((raft->votes & raft->forgot) == 0, "who lost what it had promised elects nobody");
 		RULE(raft->leader == 0, "a precandidate knows no leader");
 		break;
 	case IKADA_FOLLOWER:
@@ -86,6 +88,9 @@ static const char *check_peers(const struct ikada_raft *raft)
 		RULE(peer->state != PEER_SNAPSHOT || peer->match_index < raft->log.base_index,
 		     "a snapshot is for who lacks what is gone");
 		RULE(!peer->owed && !peer->owed_snapshot, "a step pays what it owes");
+		RULE((raft->forgot >> slot & 1) == 0 || (peer->match_index == 0 && peer->acked_round == 0 &&
+							 peer->heard_ns == 0 && peer->state == PEER_PROBE),
+		     "who lost what it had promised is not counted, and sent no entries");
 		bool full = peer->window_count > 0 && (peer->window_count == raft->limits.inflight_messages ||
 						       peer->window_bytes >= raft->limits.inflight_bytes);
 		RULE(peer->state != PEER_STREAM || peer->waiting || full || peer->next_index > raft->log.last_index,
@@ -98,6 +103,45 @@ static const char *check_peers(const struct ikada_raft *raft)
 		RULE(raft_window(raft, slot)[newest].last_index < peer->next_index,
 		     "next index is beyond what is under way");
 	}
+	return NULL;
+}
+
+static bool newly_forgot(const struct change *c, uint32_t slot)
+{
+	const struct member *member = &c->after->members[slot];
+	uint32_t before = members_slot(c->before, member->id, member->incarnation);
+	return (c->after->forgot >> slot & 1) != 0 &&
+	       (before == IKADA_MEMBERS_MAX || (c->before->forgot >> before & 1) == 0);
+}
+
+/* Nobody is accused but by its own words, and the alarm is told once. */
+static const char *check_forgot(const struct change *c)
+{
+	const struct ikada_raft *a = c->after;
+	bool told = false;
+	for (uint32_t slot = 0; slot < a->member_count; slot++) {
+		const struct member *member = &a->members[slot];
+		uint32_t before = members_slot(c->before, member->id, member->incarnation);
+		if (!newly_forgot(c, slot)) {
+			RULE(before == IKADA_MEMBERS_MAX || (c->before->forgot >> before & 1) == 0 ||
+				     (a->forgot >> slot & 1) != 0,
+			     "who lost what it had promised is not trusted again");
+			continue;
+		}
+		RULE(before < IKADA_MEMBERS_MAX && c->before->role == IKADA_LEADER && c->before->term == a->term &&
+			     received(c, IKADA_APPEND_REPLY) && from_slot(c, slot) && c->in->term == a->term,
+		     "only a leader judges what a peer had promised, by its answer");
+		uint64_t promised = c->before->peers[before].match_index;
+		RULE(c->in->rejected && (c->in->prev_index <= promised || c->in->last_index < promised),
+		     "who lost something denies what it had acknowledged");
+		RULE(c->in->sent_ns > c->before->peers[before].match_ns,
+		     "an answer from before the acknowledgement denies nothing");
+		RULE(c->effects->forgot == member->id && c->effects->forgot_incarnation == member->incarnation &&
+			     c->effects->forgot_index == promised,
+		     "a broken promise is told");
+		told = true;
+	}
+	RULE(told == (c->effects->forgot != 0), "a broken promise is told once");
 	return NULL;
 }
 
@@ -140,6 +184,8 @@ static const char *check_role_change(const struct change *c)
 			RULE(peer->match_index == 0 && peer->acked_round == 0, "nothing is known of who is new");
 			continue;
 		}
+		if (newly_forgot(c, slot))
+			continue;
 		RULE(peer->match_index >= was->match_index, "a match index never falls within a term");
 		RULE(peer->match_index == was->match_index || (said && c->in->match_index == peer->match_index),
 		     "a match index is what the peer acknowledged in this term");
@@ -180,7 +226,7 @@ const char *raft_check(const struct ikada_raft *before, const struct ikada_raft 
 	};
 	static const char *(*const changes[])(const struct change *) = {
 		check_hard,	check_append, check_config,   check_commit, check_role_change,
-		check_messages, check_grant,  check_refusals, check_report,
+		check_messages, check_grant,  check_refusals, check_report, check_forgot,
 	};
 	const char *broken = check_log(after);
 	if (broken == NULL)

@@ -36,7 +36,8 @@ enum peer_state { PEER_STREAM = 0, PEER_PROBE, PEER_SNAPSHOT };
  * base < next_index.
  */
 struct peer {
-	uint64_t match_index; /* Known to agree and to be durable there. Never falls within a term. */
+	uint64_t match_index; /* Known to agree and to be durable there. Never falls within a term; 0 if it forgot. */
+	uint64_t match_ns;    /* Awake: when that was acknowledged. */
 	uint64_t next_index;  /* The first entry to send next; a hope. */
 	uint64_t stuck_next;  /* next_index after the last rejection of a stream. */
 	uint64_t acked_round; /* The newest round it echoed; 0 none in this term. */
@@ -94,6 +95,7 @@ struct ikada_raft {
 	uint32_t member_count;
 	uint32_t self;	    /* Slot of this member, or IKADA_MEMBERS_MAX. */
 	uint32_t voters[2]; /* Sets of slots; the second one is empty unless the configuration is joint. */
+	uint32_t forgot;    /* Set of slots: who lost what it had acknowledged to this member, while that led. */
 	bool changing; /* Another configuration is to follow: somebody is JOINING, LEAVING, INCOMING or OUTGOING. */
 	struct rng rng;
 	uint64_t raw_ns, awake_ns; /* Of the last event. */
@@ -230,7 +232,7 @@ void leader_append(struct ikada_raft *raft, struct ikada_effects *effects, enum 
 void leader_finish(struct ikada_raft *raft, struct ikada_effects *effects);
 void leader_tick(struct ikada_raft *raft, struct ikada_effects *effects);
 void leader_propose(struct ikada_raft *raft, const struct ikada_event *event, struct ikada_effects *effects);
-void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m);
+void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects);
 void leader_durable(struct ikada_raft *raft);
 uint64_t leader_deadline(const struct ikada_raft *raft); /* Raw. */
 
@@ -244,6 +246,9 @@ static inline void flow_look(struct ikada_raft *raft)
 	raft->due = (1u << raft->member_count) - 1;
 }
 void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m);
+/* Whether this answer denies what the peer had acknowledged before it was asked. */
+bool flow_denies(const struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m);
+void flow_forgot(struct ikada_raft *raft, uint32_t slot); /* Nothing that it has said counts any more. */
 void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes);
 void flow_lost(struct ikada_raft *raft, uint32_t slot);
 void flow_compacted(struct ikada_raft *raft);

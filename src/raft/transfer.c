@@ -9,7 +9,7 @@
 
 static bool can_lead(const struct ikada_raft *raft, uint32_t slot)
 {
-	return slot != raft->self && members_stays(raft, slot);
+	return slot != raft->self && members_stays(raft, slot) && (raft->forgot >> slot & 1) == 0;
 }
 
 /* Whom it suits best: who was heard of lately, then who has most, then the first. IKADA_MEMBERS_MAX: nobody. */

@@ -120,7 +120,8 @@ static void put_member(const struct ikada_node_status *status, uint32_t i, struc
 	for (uint32_t p = 0; p < status->raft.peer_count; p++)
 		if (status->raft.peers[p].id == status->members[i].id &&
 		    status->raft.peers[p].incarnation == status->members[i].incarnation)
-			buf_printf(out, ",match=%" PRIu64, status->raft.peers[p].match_index);
+			buf_printf(out, ",match=%" PRIu64 ",forgot=%d", status->raft.peers[p].match_index,
+				   status->raft.peers[p].forgot);
 	buf_printf(out, "\r\n");
 }
 

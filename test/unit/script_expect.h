@@ -54,6 +54,8 @@ static bool expect_peer(struct script *s, const char *what)
 			return same(s, "match", core->status.peers[i].match_index, 4);
 		if (strcmp(what, "next") == 0)
 			return same(s, "next", core->status.peers[i].next_index, 4);
+		if (strcmp(what, "forgot") == 0 || strcmp(what, "trusted") == 0)
+			return core->status.peers[i].forgot == (*what == 'f') || fail(s, "it is not %s", what);
 		bool probing = core->status.peers[i].probing;
 		bool snapshot = core->status.peers[i].snapshot;
 		const char *is = probing ? "probing" : snapshot ? "snapshot" : "streaming";
@@ -177,7 +179,8 @@ static bool do_expect(struct script *s)
 	if (strcmp(what, "change") == 0)
 		return expect_change(s);
 	if (strcmp(what, "match") == 0 || strcmp(what, "next") == 0 || strcmp(what, "probing") == 0 ||
-	    strcmp(what, "streaming") == 0 || strcmp(what, "snapshot") == 0)
+	    strcmp(what, "streaming") == 0 || strcmp(what, "snapshot") == 0 || strcmp(what, "forgot") == 0 ||
+	    strcmp(what, "trusted") == 0)
 		return expect_peer(s, what);
 	struct core *core = node(s, 2);
 	if (core == NULL)

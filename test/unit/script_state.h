@@ -252,6 +252,9 @@ static void trace_step(struct script *s, uint64_t id)
 	uint64_t refused = e->refused_reads.count + e->refused_proposals.count + e->refused_changes.count;
 	if (refused > 0)
 		text_add(&s->trace, "| %" PRIu64 " refuses %" PRIu64 "\n", id, refused);
+	if (e->forgot != 0)
+		text_add(&s->trace, "| %" PRIu64 " finds that %" PRIu64 " lost what it had acknowledged\n", id,
+			 cores_find(s->cores, e->forgot, e->forgot_incarnation));
 	if (e->transfer_ended)
 		text_add(&s->trace, "| %" PRIu64 " stays\n", id);
 }

@@ -566,7 +566,7 @@ static void test_write_sync(void **state)
 enum { MIXED = 48, MIXED_BYTES_MAX = 128 * 1024 };
 static uint8_t *mixed; /* On a block. */
 
-/* Some are on whole blocks, some are not. */
+/* Some are large and go to another thread, some are on whole blocks, some are neither. */
 static size_t mixed_size(int n)
 {
 	static const size_t sizes[] = {4096, MIXED_BYTES_MAX, 100, 65 * 1000, 8192, 40 * 1024};
@@ -579,19 +579,25 @@ static void mixed_done(struct env_io *io, int status)
 	assert_false(w->in_call);
 	assert_int_equal(status, 0);
 	w->completions++;
+	w->write_turn = 0;
 }
 
 /* One at a time, each with bytes of its own, each on the blocks of the one before: the last one stands. */
 static void submit_mixed(struct world *w)
 {
+	if (w->write_turn != 0)
+		return; /* One is on its way, and turns go on. */
 	if (w->completions == MIXED) {
 		env_uv_stop(w->env);
 		return;
 	}
 	memset(mixed, w->completions + 1, MIXED_BYTES_MAX);
+	w->write_turn = w->turns;
 	w->io.done = mixed_done;
 	w->in_call = true;
 	w->ops->write_sync(w->file, mixed, mixed_size(w->completions), 0, &w->io);
+	if (w->completions % 2 == 0)
+		w->ops->push(w->env);
 	w->in_call = false;
 }
 
@@ -615,6 +621,33 @@ static void test_write_sync_of_all_sizes(void **state)
 	w->ops->close(w->file);
 	free(bytes);
 	free(mixed);
+}
+
+static void submit_large_and_stop(struct world *w)
+{
+	w->io.done = mixed_done;
+	w->ops->write_sync(w->file, mixed, MIXED_BYTES_MAX, 0, &w->io);
+	w->ops->push(w->env);
+	env_uv_stop(w->env);
+}
+
+/* Nobody uses the bytes any more when the file is closed, and nobody is told. */
+static void test_close_in_large_write(void **state)
+{
+	struct world *w = *state;
+	mixed = aligned_alloc(4096, MIXED_BYTES_MAX);
+	memset(mixed, 7, MIXED_BYTES_MAX);
+	assert_int_equal(w->ops->open(w->env, in_dir("large"), ENV_OPEN_CREATE, &w->file), 0);
+	w->each_turn = submit_large_and_stop;
+	w->ops->wake_at(w->env, w->ops->raw_ns(w->env));
+	env_uv_run(w->env);
+	w->ops->close(w->file);
+	free(mixed);
+	w->each_turn = check_deadline;
+	w->deadline_ns = w->ops->raw_ns(w->env) + 30 * MS;
+	w->ops->wake_at(w->env, w->deadline_ns);
+	env_uv_run(w->env);
+	assert_int_equal(w->completions, 1); /* That of check_deadline. */
 }
 
 static void stop_after_submit(struct world *w)
@@ -711,6 +744,7 @@ int main(void)
 		TEST(test_nothing_forgiven),
 		TEST(test_write_sync),
 		TEST(test_write_sync_of_all_sizes),
+		TEST(test_close_in_large_write),
 		TEST(test_close_forgets_writes),
 		TEST(test_files),
 	};

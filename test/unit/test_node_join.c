@@ -277,6 +277,119 @@ static void test_wiped_is_replaced(void **state)
 	}
 }
 
+/* ---- A disk that is set back ---- */
+
+enum { KEPT_FILES_MAX = 32 };
+
+static struct kept {
+	struct sim_host *host;
+	size_t count;
+	struct {
+		char path[128];
+		uint8_t *bytes;
+		uint64_t size;
+	} files[KEPT_FILES_MAX];
+} kept;
+
+static void keep(void *context, const char *path)
+{
+	(void)context;
+	uint64_t size;
+	const uint8_t *bytes = sim_disk_peek(kept.host, path, &size);
+	if (bytes == NULL || size == 0)
+		return;
+	assert_true(kept.count < KEPT_FILES_MAX);
+	snprintf(kept.files[kept.count].path, sizeof kept.files[0].path, "%s", path);
+	kept.files[kept.count].bytes = malloc(size);
+	memcpy(kept.files[kept.count].bytes, bytes, size);
+	kept.files[kept.count++].size = size;
+}
+
+/* A copy of a disk is made, and later put in its place. Files do not come or go meanwhile. */
+static void keep_disk(struct member *m)
+{
+	kept.host = m->host;
+	kept.count = 0;
+	sim_disk_each(m->host, keep, NULL);
+	assert_true(kept.count > 0);
+}
+
+static void set_back_disk(void)
+{
+	for (size_t i = 0; i < kept.count; i++) {
+		uint64_t size;
+		const uint8_t *now = sim_disk_peek(kept.host, kept.files[i].path, &size);
+		assert_non_null(now);
+		assert_int_equal(size, kept.files[i].size);
+		for (uint64_t at = 0; at < size; at++)
+			for (unsigned bit = 0; bit < 8; bit++)
+				if (((now[at] ^ kept.files[i].bytes[at]) >> bit & 1) != 0)
+					assert_true(sim_disk_flip(kept.host, kept.files[i].path, at, bit));
+		free(kept.files[i].bytes);
+	}
+}
+
+static uint32_t forgetful(const struct member *m)
+{
+	const struct ikada_node_status status = status_of(m);
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < status.raft.peer_count; i++)
+		count += status.raft.peers[i].forgot;
+	return count;
+}
+
+/*
+ * A member comes back with an older copy of its disk: what it had acknowledged is gone, and nothing but the leader's
+ * memory tells. It is told to people, and nothing is built on that member until it is replaced.
+ */
+static void test_disk_is_set_back(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		struct world *w = make_three(90 + seed, 0);
+		struct member *l = leader(w);
+		struct member *m = other_than(w, l);
+		struct member *third = &w->members[0];
+		w->count = 3;
+		while (third == l || third == m)
+			third++;
+		run(w, 1 * S);
+		keep_disk(m);
+		write_many(l, 20);
+		run(w, 1 * S);
+		crash(m, SIM_POWER);
+		expect(submit(l, false), IKADA_DONE);
+		assert_int_equal(forgetful(l), 0);
+		set_back_disk();
+		start(m);
+		run(w, 2 * S);
+		assert_ptr_equal(leader(w), l);
+		assert_int_equal(forgetful(l), 1);
+		assert_int_equal(lines_with(w, "has lost entries that it had acknowledged"), 1);
+		uint64_t had = entries_at(m);
+		expect(submit(l, false), IKADA_DONE);
+		crash(third, SIM_KILL);
+		struct call *alone = submit(l, false);
+		run(w, 5 * S);
+		assert_true(alone->fate == PENDING || alone->outcome != IKADA_DONE);
+		assert_int_equal(entries_at(m), had);
+		/* Emptied, it is another one. */
+		start(third);
+		await_leader(w);
+		crash(m, SIM_KILL);
+		sim_disk_wipe(m->host);
+		start(m);
+		run(w, 1 * S);
+		change(w, IKADA_MEMBER_REPLACE, m->id, NULL);
+		await_standing(w, m->id, IKADA_VOTER, 3);
+		assert_int_equal(forgetful(leader(w)), 0);
+		crash(third, SIM_KILL);
+		expect(submit(m, false), IKADA_DONE);
+		expect_equal(w);
+		end_world(w);
+	}
+}
+
 /* ---- Gone ---- */
 
 static void test_removed_knocks_again(void **state)
@@ -406,6 +519,7 @@ int main(void)
 		cmocka_unit_test(test_waits_and_is_added),   cmocka_unit_test(test_catches_up_first),
 		cmocka_unit_test(test_never_catches_up),     cmocka_unit_test(test_wiped_is_replaced),
 		cmocka_unit_test(test_removed_knocks_again), cmocka_unit_test(test_vote_is_given_again),
+		cmocka_unit_test(test_disk_is_set_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -413,6 +413,19 @@ static bool do_priority(struct script *s)
 	return true;
 }
 
+/* forget A N: the disk of A, which is down, never wrote what it said it had, behind entry N. */
+static bool do_forget(struct script *s)
+{
+	struct core *core = node(s, 1);
+	uint64_t last = number(s, 2);
+	if (core == NULL || core->up || last < core->disk_base || last > core->disk.count)
+		return fail(s, "only a node that is down can lose what its log has");
+	core->disk.count = last;
+	if (core->disk_commit > last)
+		core->disk_commit = last;
+	return true;
+}
+
 /* limit N: entries that a leader holds beyond its commit index; of nodes that start from now on. */
 static bool do_limit(struct script *s)
 {
@@ -540,6 +553,7 @@ static const struct command commands[] = {
 	{"wipe", do_wipe},	   {"compact", do_compact}, {"install", do_install},	 {"ended", do_ended},
 	{"limit", do_limit},	   {"spread", do_spread},   {"next", do_next},		 {"change", do_change},
 	{"transfer", do_transfer}, {"halt", do_halt},	    {"priority", do_priority},	 {"stall", do_stall},
+	{"forget", do_forget},
 };
 
 static bool run_command(struct script *s, char *line)
