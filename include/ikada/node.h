@@ -130,6 +130,7 @@ enum ikada_member_action {
 	IKADA_MEMBER_REMOVE,
 	IKADA_MEMBER_REPLACE, /* The member of this id by another incarnation: its disk was wiped. */
 	IKADA_MEMBER_PROMOTE, /* A learner. */
+	IKADA_MEMBER_DEMOTE,  /* A voter: from now on a learner. */
 };
 /*
  * Asks for a change of members, on the leader. The one that comes must be running: it is known by its knocking.

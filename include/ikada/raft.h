@@ -44,9 +44,9 @@ extern "C" {
 #define IKADA_VOTERS_MAX 9
 
 /*
- * What a member is in a configuration. A configuration is joint if it has INCOMING or OUTGOING members; then every
- * decision needs a majority of the old voters (VOTER, OUTGOING) *and* one of the new (VOTER, INCOMING). In one that is
- * not joint, VOTER and LEAVING members vote.
+ * What a member is in a configuration. A configuration is joint if it has INCOMING, OUTGOING or DEMOTING members; then
+ * every decision needs a majority of the old voters (VOTER, OUTGOING, DEMOTING) *and* one of the new (VOTER, INCOMING).
+ * In one that is not joint, VOTER and LEAVING members vote.
  */
 enum ikada_standing {
 	IKADA_VOTER = 0,    /* Votes, now and after a change under way. */
@@ -55,6 +55,7 @@ enum ikada_standing {
 	IKADA_LEAVING = 3,  /* Votes until all that are JOINING have caught up; then it goes. */
 	IKADA_INCOMING = 4, /* Joint: votes in the new one only. */
 	IKADA_OUTGOING = 5, /* Joint: votes in the old one only. */
+	IKADA_DEMOTING = 6, /* Joint: votes in the old one only, then it is a learner. */
 };
 
 /*
@@ -73,13 +74,13 @@ struct ikada_member {
  *
  *	staged	if voters are to come: they are JOINING, those who are to go LEAVING. It stays so until all who join
  *		have caught up, for ever if one cannot; until then another change can replace this one, or undo it.
- *	joint	if voters come or go: they are INCOMING and OUTGOING.
+ *	joint	if voters come or go: they are INCOMING and OUTGOING, or DEMOTING if they stay as learners.
  *	final	VOTER and LEARNER only.
  *
  * Refused as busy: before an entry of the leader's own term is committed, while the last configuration is not committed
  * or is joint, and while leadership is handed on. Refused as invalid: no voter left, more members than the limits (who
- * goes counts until it has gone), a voter that is to be a learner, an id not above max_id that is no member's. The same
- * id with another incarnation than a member's replaces that member.
+ * goes counts until it has gone), a voter that is to be a learner while others are to become voters, an id not above
+ * max_id that is no member's. The same id with another incarnation than a member's replaces that member.
  *
  * A leader that is no voter of the final configuration leaves when that is committed. Who is no member any more is sent
  * entries until then, and told once that it has gone.

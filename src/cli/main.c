@@ -15,7 +15,7 @@ static const struct command commands[] = {
 	{"server", cli_server, "one node of a cluster"},
 	{"dev", cli_dev, "a whole cluster on this machine, for trying things out"},
 	{"status", cli_status, "how a cluster is: who leads, who lags, who does not answer"},
-	{"member", cli_member, "who the members are: list, add, remove, replace, promote"},
+	{"member", cli_member, "who the members are: list, add, remove, replace, promote, demote"},
 	{"transfer", cli_transfer, "another node is to lead"},
 	{"recover", cli_recover, "after the loss of a majority: a new cluster of the survivors"},
 	{"bench", cli_bench, "a load on a cluster, and how long its requests took"},

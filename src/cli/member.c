@@ -18,11 +18,11 @@ struct action {
 
 static const struct action actions[] = {
 	{"list", NULL, NULL},	    {"add", "ID=HOST:PORT", "voter"}, {"remove", "ID", NULL},
-	{"replace", "ID", "voter"}, {"promote", "ID", "voter"},
+	{"replace", "ID", "voter"}, {"promote", "ID", "voter"},	      {"demote", "ID", "learner"},
 };
 
 static const char about[] =
-	"list | add ID=HOST:PORT | remove ID | replace ID | promote ID\n"
+	"list | add ID=HOST:PORT | remove ID | replace ID | promote ID | demote ID\n"
 	"The members of a cluster. Who is to be added, or to take the place of a wiped disk, must be running:\n"
 	"start it with --cluster and the list of the members, itself among them; it waits until it is added.\n"
 	"A removed id is not used again.";
@@ -238,8 +238,8 @@ int cli_member(int argc, char **argv)
 	const struct action *action = argc < 2 ? NULL : find_action(argv[1]);
 	int skip = action == NULL ? 0 : action->target == NULL ? 1 : 2;
 	if (argc < 2 || (action == NULL && strncmp(argv[1], "-", 1) != 0) || skip >= argc + (skip == 1)) {
-		fprintf(stderr, "ikada member: expected list, add ID=HOST:PORT, remove ID, replace ID or promote ID "
-				"(see ikada member --help)\n");
+		fprintf(stderr, "ikada member: expected list, add ID=HOST:PORT, remove ID, replace ID, promote ID or "
+				"demote ID (see ikada member --help)\n");
 		return FLAGS_WRONG;
 	}
 	const char *target = skip == 2 ? argv[2] : "";

@@ -28,6 +28,8 @@
 #include <unistd.h>
 
 #define NS_PER_S ((uint64_t)1000000000)
+#define TOO_EARLY_NS ((uint64_t)5 * 1000 * 1000)
+#define SOON_NS ((uint64_t)30 * 1000 * 1000)
 #define LATE_NS_MIN ((uint64_t)10 * 1000 * 1000)
 
 static uint64_t read_clock(clockid_t clock)
@@ -211,9 +213,15 @@ static void arm_timer(struct env_uv *u, uint64_t at_ns)
 }
 
 /*
- * True when the next poll must not block. Else the timer is armed, at the latest for the next deadline: as deadlines
- * mostly move away, one wake-up too early is cheaper than a system call for each move.
+ * Deadlines mostly move away. To arm the timer anew each time would be a system call for each wake-up, to leave it a
+ * wake-up for nothing: so it is moved when it would soon fire, and much too early.
  */
+static bool fires_for_nothing(const struct env_uv *u, uint64_t at_ns, uint64_t now_ns)
+{
+	return u->timer_ns < at_ns && at_ns - u->timer_ns > TOO_EARLY_NS && u->timer_ns - now_ns < SOON_NS;
+}
+
+/* True when the next poll must not block. Else the timer is armed, at the latest for the next deadline. */
 static bool work_at_hand(struct env_uv *u, uint64_t linger_ns)
 {
 	if (!list_empty(&u->completed) || !list_empty(&u->failed) || !list_empty(&u->dirty) ||
@@ -223,7 +231,7 @@ static bool work_at_hand(struct env_uv *u, uint64_t linger_ns)
 	uint64_t now_ns = read_clock(CLOCK_BOOTTIME);
 	if (at_ns <= now_ns)
 		return true;
-	if (at_ns < u->timer_ns || u->timer_ns <= now_ns)
+	if (at_ns < u->timer_ns || u->timer_ns <= now_ns || fires_for_nothing(u, at_ns, now_ns))
 		arm_timer(u, at_ns);
 	return false;
 }

@@ -139,7 +139,7 @@ static bool votes(const struct ikada_member *member, bool new)
 {
 	enum ikada_standing leaves = new ? IKADA_INCOMING : IKADA_OUTGOING;
 	return member->standing == IKADA_VOTER || member->standing == leaves ||
-	       (!new && member->standing == IKADA_LEAVING);
+	       (!new && (member->standing == IKADA_LEAVING || member->standing == IKADA_DEMOTING));
 }
 
 static bool is_joint(const struct ikada_config *config)

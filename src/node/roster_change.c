@@ -57,8 +57,8 @@ static struct ikada_config wanted_now(const struct ikada_config *config)
 		struct ikada_member member = config->members[i];
 		if (member.standing == IKADA_LEAVING || member.standing == IKADA_OUTGOING)
 			continue;
-		if (member.standing != IKADA_LEARNER)
-			member.standing = IKADA_VOTER;
+		bool votes = member.standing != IKADA_LEARNER && member.standing != IKADA_DEMOTING;
+		member.standing = votes ? IKADA_VOTER : IKADA_LEARNER;
 		wanted.members[wanted.count++] = member;
 	}
 	return wanted;
@@ -130,6 +130,19 @@ static bool replace(struct ikada_node *node, struct ikada_config *wanted, struct
 	return add(node, wanted, id, standing, kept, answer);
 }
 
+static bool demote(const struct ikada_node *node, struct ikada_member *member, const struct answer *answer)
+{
+	const struct ikada_config *config = &node->latest.config;
+	if (member->standing == IKADA_LEARNER)
+		return no(answer, "node %" PRIu64 " does not vote", member->id);
+	member->standing = IKADA_LEARNER;
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].standing == IKADA_JOINING && config->members[i].id != member->id)
+			return no(answer, "node %" PRIu64 " is still catching up: wait until it votes, or remove it",
+				  config->members[i].id);
+	return true;
+}
+
 static bool plan(struct ikada_node *node, struct ikada_config *wanted, enum ikada_member_action action, uint64_t id,
 		 const char *address, const struct answer *answer)
 {
@@ -140,6 +153,8 @@ static bool plan(struct ikada_node *node, struct ikada_config *wanted, enum ikad
 		return no(answer, "node %" PRIu64 " is not a member", id);
 	if (action == IKADA_MEMBER_REPLACE)
 		return replace(node, wanted, member, address, answer);
+	if (action == IKADA_MEMBER_DEMOTE)
+		return demote(node, member, answer);
 	if (action == IKADA_MEMBER_REMOVE)
 		take_out(wanted, member);
 	else if (member->standing == IKADA_VOTER)

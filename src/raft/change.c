@@ -8,7 +8,8 @@
  *	staged	who is to vote is JOINING and who is to go is LEAVING; who decides is as before. Learners come and go
  *	here.
  *		Left when each JOINING member has caught up. Skipped when nobody joins.
- *	joint	they are INCOMING and OUTGOING; each decision takes a majority of both the old voters and the new.
+ *	joint	they are INCOMING and OUTGOING, and voters that are to be learners are DEMOTING; each decision takes a
+ *		majority of both the old voters and the new.
  *	final	the new voters.
  *
  * The leader goes on by itself from one to the next, and so does the next leader. A change that is staged can be
@@ -88,8 +89,8 @@ static bool stage(const struct ikada_config *now, const struct ikada_config *wan
 		enum ikada_standing standing = member->standing;
 		if (is == NULL && !can_come(now, member))
 			return false;
-		if (votes && standing == IKADA_LEARNER)
-			return false; /* A voter leaves, or stays one. */
+		if (votes)
+			standing = IKADA_VOTER; /* Until the joint configuration, at least. */
 		if (!votes && standing == IKADA_VOTER)
 			standing = IKADA_JOINING;
 		if (!put(staged, member, standing))
@@ -145,6 +146,9 @@ static struct ikada_config next_after(const struct ikada_config *now)
 			break;
 		case IKADA_OUTGOING:
 			continue;
+		case IKADA_DEMOTING:
+			standing = IKADA_LEARNER;
+			break;
 		case IKADA_VOTER:
 		case IKADA_LEARNER:
 			break;
@@ -152,6 +156,32 @@ static struct ikada_config next_after(const struct ikada_config *now)
 		put(&next, member, standing);
 	}
 	return next;
+}
+
+/* The voters that are to be learners become that in a joint configuration; not while others have yet to catch up. */
+static bool demote(struct ikada_config *next, const struct ikada_config *wanted)
+{
+	bool staged = has(next, IKADA_JOINING);
+	for (uint32_t i = 0; i < next->count; i++) {
+		struct ikada_member *member = &next->members[i];
+		const struct ikada_member *will = exactly(wanted, member);
+		if (member->standing != IKADA_VOTER || will == NULL || will->standing == IKADA_VOTER)
+			continue;
+		if (staged)
+			return false;
+		member->standing = IKADA_DEMOTING;
+	}
+	return true;
+}
+
+/* The first configuration on the way from `now` to `wanted`; false: there must be none. */
+static bool plan(const struct ikada_config *now, const struct ikada_config *wanted, struct ikada_config *next)
+{
+	if (!can_be_wanted(wanted) || !stage(now, wanted, next))
+		return false;
+	if (!has(next, IKADA_JOINING))
+		*next = next_after(next);
+	return demote(next, wanted);
 }
 
 /* ---- The leader ---- */
@@ -179,7 +209,7 @@ void change_ask(struct ikada_raft *raft, const struct ikada_event *event, struct
 		why = IKADA_REFUSED_NOT_LEADER;
 	else if (!free_to_go(raft) || members_joint(&raft->config))
 		why = IKADA_REFUSED_BUSY;
-	else if (!can_be_wanted(event->config) || !stage(&raft->config, event->config, &next))
+	else if (!plan(&raft->config, event->config, &next))
 		why = IKADA_REFUSED_INVALID;
 	else if (equal(&raft->config, &next))
 		why = IKADA_REFUSED_UNCHANGED;
@@ -188,8 +218,6 @@ void change_ask(struct ikada_raft *raft, const struct ikada_event *event, struct
 		effects->refused_changes_why = why;
 		return;
 	}
-	if (!has(&next, IKADA_JOINING))
-		next = next_after(&next);
 	append(raft, effects, &next);
 }
 

@@ -5,7 +5,8 @@ bool check_is_joint(const struct ikada_config *config)
 {
 	bool joint = false;
 	for (uint32_t i = 0; i < config->count; i++)
-		joint |= config->members[i].standing == IKADA_INCOMING || config->members[i].standing == IKADA_OUTGOING;
+		joint |= config->members[i].standing == IKADA_INCOMING ||
+			 config->members[i].standing == IKADA_OUTGOING || config->members[i].standing == IKADA_DEMOTING;
 	return joint;
 }
 
@@ -22,6 +23,7 @@ bool check_majority_of(const struct ikada_config *config, uint32_t agreeing)
 			break;
 		case IKADA_LEAVING:
 		case IKADA_OUTGOING:
+		case IKADA_DEMOTING:
 			old += one;
 			break;
 		case IKADA_INCOMING:
@@ -89,6 +91,12 @@ const char *check_members(const struct ikada_raft *raft)
 	return NULL;
 }
 
+static bool votes_in_old(enum ikada_standing standing)
+{
+	return standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING ||
+	       standing == IKADA_DEMOTING;
+}
+
 /* Whether those who vote in `a`, on its new side if it has two, are those who vote in `b`, on its old side. */
 static bool same_voters(const struct ikada_config *a, const struct ikada_config *b)
 {
@@ -103,13 +111,12 @@ static bool same_voters(const struct ikada_config *a, const struct ikada_config 
 		for (uint32_t j = 0; j < b->count; j++) {
 			standing = b->members[j].standing;
 			found += b->members[j].id == a->members[i].id &&
-				 b->members[j].incarnation == a->members[i].incarnation &&
-				 (standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING);
+				 b->members[j].incarnation == a->members[i].incarnation && votes_in_old(standing);
 		}
 	}
 	for (uint32_t j = 0; j < b->count; j++) {
 		enum ikada_standing standing = b->members[j].standing;
-		wanted += standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING;
+		wanted += votes_in_old(standing);
 	}
 	return 2 * found == wanted;
 }

@@ -50,15 +50,15 @@ void election_follow(struct ikada_raft *raft, struct ikada_effects *effects, uin
 	raft->leader = leader;
 	raft->leader_incarnation = leader_incarnation;
 	raft->leader_lost = false;
-	raft->votes = 0;
+	raft->votes = raft->refused = 0;
 }
 
-/* Asks the members that have not granted yet. */
+/* Asks the members that have not granted yet, and may. */
 static void ask(struct ikada_raft *raft, struct ikada_effects *effects)
 {
 	bool candidate = raft->role == IKADA_CANDIDATE;
 	raft->ask_ns = raft->awake_ns + raft->settings.heartbeat_ns;
-	uint32_t asked = (raft->voters[0] | raft->voters[1]) & ~raft->votes & ~members_self(raft);
+	uint32_t asked = (raft->voters[0] | raft->voters[1]) & ~raft->votes & ~raft->refused & ~members_self(raft);
 	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		if ((asked >> slot & 1) == 0)
 			continue;
@@ -81,6 +81,7 @@ static void start_candidate(struct ikada_raft *raft, struct ikada_effects *effec
 	raft->role = IKADA_CANDIDATE;
 	raft->verified_index = 0;
 	raft->votes = members_self(raft);
+	raft->refused = 0;
 	election_restart_timer(raft);
 	ask(raft, effects);
 }
@@ -97,7 +98,7 @@ static void start_precandidate(struct ikada_raft *raft, struct ikada_effects *ef
 	raft->role = IKADA_FOLLOWER;
 	raft->leader = raft->leader_incarnation = 0;
 	raft->leader_lost = false;
-	raft->votes = 0;
+	raft->votes = raft->refused = 0;
 	election_restart_timer(raft);
 	if (!can_campaign(raft))
 		return;
@@ -230,8 +231,14 @@ void election_prevote_reply(struct ikada_raft *raft, const struct ikada_message 
 
 void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
-	if (raft->role != IKADA_CANDIDATE || !m->granted)
+	uint32_t slot = members_slot(raft, m->from, m->from_incarnation);
+	if (raft->role != IKADA_CANDIDATE || slot == IKADA_MEMBERS_MAX)
 		return;
-	raft->votes |= (1u << members_slot(raft, m->from, m->from_incarnation)) & ~raft->forgot;
+	if (!m->granted) {
+		raft->refused |=
+			1u << slot; /* Its vote of this term is spent, or its log has more: no need to ask again. */
+		return;
+	}
+	raft->votes |= (1u << slot) & ~raft->forgot;
 	lead_if_elected(raft, effects);
 }

@@ -135,7 +135,7 @@ static void rejected(const struct ikada_raft *raft, struct peer *peer, const str
 bool flow_denies(const struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m)
 {
 	const struct peer *peer = &raft->peers[slot];
-	return m->rejected && peer->match_index > 0 && m->sent_ns > peer->match_ns &&
+	return peer->match_index > 0 && m->sent_ns > peer->match_ns &&
 	       (m->last_index < peer->match_index || m->prev_index <= peer->match_index);
 }
 

@@ -95,7 +95,7 @@ void leader_append_reply(struct ikada_raft *raft, const struct ikada_message *m,
 		return;
 	if (raft->forgot >> slot & 1)
 		return;
-	if (flow_denies(raft, slot, m)) {
+	if (m->rejected && flow_denies(raft, slot, m)) {
 		forget(raft, slot, m, effects);
 		return;
 	}

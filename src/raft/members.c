@@ -36,7 +36,8 @@ static void find_voters(const struct ikada_config *config, uint32_t voters[2])
 	voters[0] = voters[1] = 0;
 	for (uint32_t i = 0; i < config->count; i++) {
 		enum ikada_standing standing = config->members[i].standing;
-		if (standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING)
+		if (standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING ||
+		    standing == IKADA_DEMOTING)
 			voters[0] |= 1u << i;
 		if (two && (standing == IKADA_VOTER || standing == IKADA_INCOMING))
 			voters[1] |= 1u << i;
@@ -55,10 +56,10 @@ bool ikada_config_valid(const struct ikada_config *config)
 	for (uint32_t i = 0; i < config->count; i++) {
 		const struct ikada_member *member = &config->members[i];
 		old += member->standing == IKADA_VOTER || member->standing == IKADA_LEAVING ||
-		       member->standing == IKADA_OUTGOING;
+		       member->standing == IKADA_OUTGOING || member->standing == IKADA_DEMOTING;
 		new += member->standing == IKADA_VOTER || member->standing == IKADA_JOINING ||
 		       member->standing == IKADA_INCOMING;
-		if (member->id == 0 || member->id > config->max_id || member->standing > IKADA_OUTGOING)
+		if (member->id == 0 || member->id > config->max_id || member->standing > IKADA_DEMOTING)
 			return false;
 		if (two && (member->standing == IKADA_JOINING || member->standing == IKADA_LEAVING))
 			return false;
@@ -128,7 +129,7 @@ void members_arrange(struct ikada_raft *raft)
 	memcpy(raft->peers, peers, sizeof peers);
 	raft->member_count = count;
 	raft->self = members_slot(raft, raft->settings.self, raft->settings.incarnation);
-	raft->votes = 0;
+	raft->votes = raft->refused = 0;
 	raft->forgot = forgot;
 	flow_look(raft);
 	raft->changing = changing(&raft->config);

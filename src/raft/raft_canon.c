@@ -84,7 +84,7 @@ size_t raft_canon(const struct ikada_raft *raft, const uint8_t *names, uint32_t 
 	for (uint32_t name = 1; role != IKADA_FOLLOWER && name <= raft->member_count; name++) {
 		uint32_t slot = slot_named(raft, names, name);
 		if (role != IKADA_LEADER)
-			put(&canon, raft->votes >> slot & 1);
+			put(&canon, (raft->votes >> slot & 1) | (raft->refused >> slot & 1) << 1);
 		else if (slot != raft->self && (lost >> raft->members[slot].id & 1) != 0)
 			put(&canon, raft->peers[slot].match_index);
 		else if (slot != raft->self)

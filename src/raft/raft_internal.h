@@ -121,6 +121,7 @@ struct ikada_raft {
 	uint64_t hint_ns;	 /* Awake: when to campaign because the leader's connection was lost. */
 	uint64_t ask_ns;	 /* Awake: when a candidate asks again. */
 	uint32_t votes;		 /* Set of slots that granted, in this (pre-)campaign. */
+	uint32_t refused;	 /* Set of slots that refused a candidate: in this term, for good. */
 	bool asked_to;		 /* The leader itself asked for this campaign. */
 
 	/* Leading. */
@@ -246,7 +247,7 @@ static inline void flow_look(struct ikada_raft *raft)
 	raft->due = (1u << raft->member_count) - 1;
 }
 void flow_replied(struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m);
-/* Whether this answer denies what the peer had acknowledged before it was asked. */
+/* Whether this rejection denies what the peer had acknowledged before it was asked. */
 bool flow_denies(const struct ikada_raft *raft, uint32_t slot, const struct ikada_message *m);
 void flow_forgot(struct ikada_raft *raft, uint32_t slot); /* Nothing that it has said counts any more. */
 void flow_sent(struct ikada_raft *raft, uint32_t slot, uint64_t last_index, uint64_t bytes);

@@ -92,7 +92,8 @@ static const char *role_name(enum ikada_role role)
 
 static const char *standing_name(enum ikada_standing standing)
 {
-	static const char *const names[] = {"voter", "learner", "joining", "leaving", "incoming", "outgoing"};
+	static const char *const names[] = {"voter",	"learner",  "joining", "leaving",
+					    "incoming", "outgoing", "demoting"};
 	return names[standing];
 }
 

@@ -12,7 +12,8 @@ enum { SAID_BYTES = 256 };
 
 static const char *standing_name(enum ikada_standing standing)
 {
-	static const char *const names[] = {"voter", "learner", "joining", "leaving", "incoming", "outgoing"};
+	static const char *const names[] = {"voter",	"learner",  "joining", "leaving",
+					    "incoming", "outgoing", "demoting"};
 	return names[standing];
 }
 
@@ -99,6 +100,13 @@ static void promote_run(struct conn *conn, const struct request *request, struct
 		change(conn, IKADA_MEMBER_PROMOTE, id, NULL, reply);
 }
 
+static void demote_run(struct conn *conn, const struct request *request, struct buf *reply)
+{
+	uint64_t id;
+	if (read_id(request, 2, &id, reply))
+		change(conn, IKADA_MEMBER_DEMOTE, id, NULL, reply);
+}
+
 static void replace_run(struct conn *conn, const struct request *request, struct buf *reply)
 {
 	uint64_t id;
@@ -132,5 +140,6 @@ const struct local_command member_commands[] = {
 	 NULL,
 	 replace_run},
 	{{"raft.member|promote", 3, 0, 0, 0, "7.0.15", "cluster", "ID: a learner is to vote."}, NULL, promote_run},
+	{{"raft.member|demote", 3, 0, 0, 0, "7.0.15", "cluster", "ID: a voter is to be a learner."}, NULL, demote_run},
 	{{NULL, 0, 0, 0, 0, NULL, NULL, NULL}, NULL, NULL},
 };

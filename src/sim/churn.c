@@ -29,6 +29,7 @@ struct churn {
 	uint64_t seen_index; /* Of the last configuration that was seen to be committed. */
 	bool learner;	     /* Who is coming is to be one. */
 	bool over;
+	bool paused;
 	uint32_t cut_off; /* This leader is, for a while; UINT32_MAX: none. */
 	struct churn_counters counters;
 	/* The request under way. */
@@ -325,7 +326,7 @@ static void due(void *context)
 	struct member *leader = cluster_leader(churn->cluster);
 	sim_schedule(churn->sim, sim_now(churn->sim) + rng_between(&churn->rng, 20 * NS_PER_MS, 800 * NS_PER_MS), due,
 		     churn);
-	if (leader == NULL || leader->server == NULL)
+	if (churn->paused || leader == NULL || leader->server == NULL)
 		return;
 	sim_host_run(leader->host, look, churn);
 	if (churn->status.raft.config.index < churn->seen_index)
@@ -373,6 +374,23 @@ void churn_start(struct churn *churn)
 void churn_end(struct churn *churn)
 {
 	churn->over = true;
+}
+
+void churn_pause(struct churn *churn, bool paused)
+{
+	churn->paused = paused;
+}
+
+void churn_recovered(struct churn *churn)
+{
+	for (uint32_t i = 0; i < churn->cluster->count; i++) {
+		const struct member *member = &churn->cluster->members[i];
+		if (member->active)
+			churn->states[i] = MEMBER;
+		else if (member->lost)
+			churn->states[i] = GONE;
+	}
+	churn->seen_index = 0;
 }
 
 const struct churn_counters *churn_counters(const struct churn *churn)

@@ -24,6 +24,10 @@ struct churn *churn_create(struct cluster *cluster, uint64_t seed);
 void churn_destroy(struct churn *churn); /* After sim_destroy. */
 void churn_start(struct churn *churn);
 void churn_end(struct churn *churn);
+/* Nothing is begun or finished meanwhile. */
+void churn_pause(struct churn *churn, bool paused);
+/* Those who are not lost are the members of a new cluster, or come to it by themselves. */
+void churn_recovered(struct churn *churn);
 const struct churn_counters *churn_counters(const struct churn *churn);
 /* Everything that was begun is done; else `failure` is set. */
 void churn_judge(const struct churn *churn, char *failure, size_t size);

@@ -4,6 +4,7 @@
  */
 #include "sim/cluster.h"
 
+#include "base/check.h"
 #include "node/node_internal.h"
 #include "server/server_internal.h"
 
@@ -40,6 +41,8 @@ const char *cluster_failure(const struct cluster *cluster)
 {
 	if (cluster->failure[0] != '\0')
 		return cluster->failure;
+	if (cluster->old_rules != NULL && rules_failure(cluster->old_rules) != NULL)
+		return rules_failure(cluster->old_rules);
 	return rules_failure(cluster->rules);
 }
 
@@ -71,6 +74,7 @@ void cluster_create(struct cluster *cluster, struct sim *sim, struct mem *mem, u
 		snprintf(member->listen, sizeof member->listen, "%s:%d", name, CLIENT_PORT);
 		snprintf(member->peer_address, sizeof member->peer_address, "%s:%d", name, PEER_PORT);
 		member->active = true;
+		member->rules = cluster->rules;
 	}
 	put_list(cluster, count);
 }
@@ -86,12 +90,14 @@ void cluster_begin_with(struct cluster *cluster, uint32_t count)
 void cluster_destroy(struct cluster *cluster)
 {
 	rules_destroy(cluster->rules);
+	if (cluster->old_rules != NULL)
+		rules_destroy(cluster->old_rules);
 }
 
 static void ended(struct member *member)
 {
 	member->server = NULL;
-	rules_ended(member->cluster->rules, member->number);
+	rules_ended(member->rules, member->number);
 }
 
 static void boot(void *context)
@@ -117,7 +123,7 @@ static void boot(void *context)
 	char error[512] = "";
 	member->server = server_open(sim_host_env(member->host), &settings, error, sizeof error);
 	if (member->server != NULL)
-		rules_watch(cluster->rules, member->number, server_node(member->server));
+		rules_watch(member->rules, member->number, server_node(member->server));
 	else if (member->excuses == 0)
 		cluster_fail(cluster, "node %" PRIu32 " does not start: %s", member->number + 1, error);
 }
@@ -125,7 +131,7 @@ static void boot(void *context)
 bool cluster_start(struct member *member)
 {
 	struct cluster *cluster = member->cluster;
-	if (sim_host_running(member->host) || !member->active)
+	if (sim_host_running(member->host) || member->held || (!member->active && !member->lost))
 		return true;
 	cluster->counters.starts++;
 	cluster_say(cluster, "start node %" PRIu32, member->number + 1);
@@ -148,11 +154,29 @@ void cluster_crash(struct member *member, enum sim_crash how)
 	sim_host_crash(member->host, how);
 }
 
+void cluster_lose(struct member *member, enum sim_crash how)
+{
+	member->active = false;
+	member->lost = true;
+	member->held = true;
+	cluster_crash(member, how);
+}
+
+void cluster_begin_anew(struct cluster *cluster, struct rules *rules)
+{
+	CHECK(cluster->old_rules == NULL);
+	cluster->old_rules = cluster->rules;
+	cluster->rules = rules;
+	for (uint32_t i = 0; i < cluster->count; i++)
+		if (!cluster->members[i].lost)
+			cluster->members[i].rules = rules;
+}
+
 void cluster_wipe(struct member *member)
 {
 	cluster_say(member->cluster, "node %" PRIu32 " gets a new disk", member->number + 1);
 	sim_disk_wipe(member->host);
-	rules_wiped(member->cluster->rules, member->number);
+	rules_wiped(member->rules, member->number);
 }
 
 static void shut(void *context)

@@ -24,6 +24,10 @@ struct member {
 	uint32_t excuses;
 	/* It is to run: all are, unless members change. */
 	bool active;
+	/* It is not: the cluster goes on without it for ever, but it may come back, and be refused. */
+	bool lost;
+	bool held;	     /* Nobody is to start it now. */
+	struct rules *rules; /* Those of its cluster. */
 	char list[256]; /* As for --cluster, unless it is that of the cluster. */
 };
 
@@ -39,6 +43,7 @@ struct cluster {
 	struct sim *sim;
 	struct mem *mem;
 	struct rules *rules;
+	struct rules *old_rules; /* Of a cluster that has lost its majority; NULL. */
 	uint32_t count;
 	struct member members[RULES_NODES_MAX];
 	char list[256]; /* As for --cluster. */
@@ -65,6 +70,10 @@ void cluster_destroy(struct cluster *cluster);
 /* Nothing when it is up already. False when it did not start, and had an excuse: try again later. */
 bool cluster_start(struct member *member);
 void cluster_crash(struct member *member, enum sim_crash how);
+/* The same, for one of those which are lost for ever: nobody is to start it, and clients do not turn to it any more. */
+void cluster_lose(struct member *member, enum sim_crash how);
+/* All members that are not lost have been made a new cluster, under these rules. */
+void cluster_begin_anew(struct cluster *cluster, struct rules *rules);
 /* A new, empty disk: it comes back as another incarnation. It must be down. */
 void cluster_wipe(struct member *member);
 /* Ends it in good order: it closes everything, and leaves no memory behind. Nothing when it is down. */

@@ -413,7 +413,7 @@ static void slow_disk(struct faults *f)
 static void fill_disk(struct faults *f)
 {
 	struct member *member = some_member(f);
-	if (member->excuses > 0)
+	if (member->excuses > 0 || member->held)
 		return;
 	member->excuses++;
 	uint64_t room = chance(f, 30) ? 0 : draw(f, 4096, 256 * 1024);
@@ -425,7 +425,7 @@ static void fill_disk(struct faults *f)
 static void fail_disk(struct faults *f)
 {
 	struct member *member = some_member(f);
-	if (member->excuses > 0)
+	if (member->excuses > 0 || member->held)
 		return;
 	member->excuses++;
 	f->error_pending[member->number] = true;
@@ -623,7 +623,7 @@ static void recover(struct faults *f, struct member *member)
 	for (uint32_t tries = 0; tries < 3 && !cluster_start(member); tries++)
 		continue;
 	member->excuses = 0;
-	if (member->active && !sim_host_running(member->host))
+	if (member->active && !member->held && !sim_host_running(member->host))
 		cluster_fail(f->cluster, "node %" PRIu32 " does not start after its disk is well again",
 			     member->number + 1);
 }

@@ -396,6 +396,14 @@ void history_lose(struct history *h, struct history_request request)
 	finish(h, request, END_UNKNOWN, 0);
 }
 
+void history_begin_anew(struct history *h)
+{
+	for (uint32_t i = 0; i < h->settings.keys; i++) {
+		new_key(h, &h->slots[i]);
+		h->slots[i].old_reads = 0;
+	}
+}
+
 bool history_was_done(const struct history *h, struct history_request request)
 {
 	return h->records[request.first].end == END_DONE;

@@ -45,6 +45,8 @@ enum history_next history_take(struct history *history, struct history_request r
 			       const uint8_t *bytes, size_t size, size_t *used);
 /* No reply will come: the outcome stays unknown. */
 void history_lose(struct history *history, struct history_request request);
+/* What was acknowledged may be lost, now: the keys in use are never asked for again, others take their place. */
+void history_begin_anew(struct history *history);
 /* Whether it was carried out, as far as the client knows. */
 bool history_was_done(const struct history *history, struct history_request request);
 

@@ -11,76 +11,14 @@
 #include "base/entry.h"
 #include "node/node_internal.h"
 #include "raft/raft_check.h"
+#include "sim/rules_internal.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-/* A growing array of 64-bit numbers, from index 0. */
-struct numbers {
-	uint64_t *at;
-	uint64_t size, room;
-};
-
-/* An entry that was in some log. */
-struct known {
-	uint64_t term;
-	uint64_t hash;
-	uint64_t prev_term;
-	struct known *next; /* Another of the same index. */
-};
-
-struct watched {
-	struct rules *rules;
-	uint32_t number;
-	struct node_observer observer;
-	/* Of the process. */
-	struct ikada_node *node;
-	bool known;   /* Its core has been seen, ... */
-	bool stepped; /* ... at work. */
-	const struct ikada_raft *raft;
-	enum ikada_role role;
-	bool joint; /* Its configuration, if it leads. */
-	uint64_t term;
-	uint64_t commit;
-	uint64_t applied;
-	uint64_t committed_then; /* When the snapshot that is being received began to come. */
-	uint64_t install_ticket; /* When this is durable, so is the log up to the snapshot in its place, ... */
-	uint64_t install_index;	 /* ... which reaches so far. */
-	/* Of the log: terms.at[i] is that of entry i; durable as the core was told. */
-	struct numbers terms;
-	uint64_t begun; /* Up to here they are those committed: the log has begun behind it. */
-	uint64_t durable;
-	/* Promises, of this incarnation. */
-	uint64_t incarnation; /* 0: not known yet. */
-	uint64_t told_term;
-	uint64_t vote_term, vote;
-	uint64_t acked;
-	/* Of the incarnation before, which a leader may yet count. */
-	uint64_t old_incarnation;
-	struct numbers old_terms;
-	uint64_t old_durable;
-	/* The core before the step under way. */
-	struct ikada_raft *before;
-	size_t before_bytes;
-};
-
-struct rules {
-	struct mem *mem;
-	struct rules_hooks hooks;
-	uint32_t count;
-	struct watched nodes[RULES_NODES_MAX];
-	struct numbers leaders; /* By term: the leader's id, 0 none. */
-	struct known **entries; /* By index. */
-	uint64_t entries_room;
-	struct numbers committed;    /* By index: the entry's term. */
-	struct numbers committed_in; /* By index: the term of the leader that committed it. */
-	struct rules_counters counters;
-	char failure[512];
-};
-
-__attribute__((format(printf, 2, 3))) static void broken(struct rules *rules, const char *format, ...)
+void rules_broken(struct rules *rules, const char *format, ...)
 {
 	if (rules->failure[0] != '\0')
 		return;
@@ -97,7 +35,7 @@ static uint64_t id_of(const struct watched *w)
 
 /* ---- Numbers ---- */
 
-static void numbers_set(struct rules *rules, struct numbers *n, uint64_t index, uint64_t value)
+void rules_set(struct rules *rules, struct numbers *n, uint64_t index, uint64_t value)
 {
 	if (index >= n->room) {
 		n->room = index + index / 2 + 64;
@@ -106,16 +44,6 @@ static void numbers_set(struct rules *rules, struct numbers *n, uint64_t index, 
 	for (; n->size <= index; n->size++)
 		n->at[n->size] = 0;
 	n->at[index] = value;
-}
-
-static uint64_t numbers_get(const struct numbers *n, uint64_t index)
-{
-	return index < n->size ? n->at[index] : 0;
-}
-
-static uint64_t last_of(const struct numbers *n)
-{
-	return n->size == 0 ? 0 : n->size - 1;
 }
 
 /* ---- Entries: log matching and state machine safety ---- */
@@ -151,7 +79,7 @@ static struct known *known_entry(const struct rules *rules, uint64_t index, uint
 	return known;
 }
 
-static void add_known(struct rules *rules, uint64_t index, const struct known *entry)
+void rules_add_known(struct rules *rules, uint64_t index, const struct known *entry)
 {
 	if (index >= rules->entries_room) {
 		uint64_t room = index + index / 2 + 64;
@@ -170,26 +98,26 @@ static void appended(void *context, const struct entry *entry)
 	struct watched *w = context;
 	struct rules *rules = w->rules;
 	struct known now = {
-		.term = entry->term, .hash = entry_hash(entry), .prev_term = numbers_get(&w->terms, entry->index - 1)};
+		.term = entry->term, .hash = entry_hash(entry), .prev_term = rules_get(&w->terms, entry->index - 1)};
 	const struct known *known = known_entry(rules, entry->index, entry->term);
 	rules->counters.entries++;
 	if (known == NULL)
-		add_known(rules, entry->index, &now);
+		rules_add_known(rules, entry->index, &now);
 	else if (known->hash != now.hash)
-		broken(rules,
-		       "log matching: node %" PRIu64 " has another entry at index %" PRIu64 " of term %" PRIu64
-		       " than was there before",
-		       id_of(w), entry->index, entry->term);
+		rules_broken(rules,
+			     "log matching: node %" PRIu64 " has another entry at index %" PRIu64 " of term %" PRIu64
+			     " than was there before",
+			     id_of(w), entry->index, entry->term);
 	else if (known->prev_term != now.prev_term)
-		broken(rules,
-		       "log matching: on node %" PRIu64 " the entry at index %" PRIu64 " of term %" PRIu64
-		       " follows one of term %" PRIu64 ", elsewhere one of term %" PRIu64,
-		       id_of(w), entry->index, entry->term, now.prev_term, known->prev_term);
-	if (numbers_get(&w->terms, entry->index) != entry->term)
-		broken(rules,
-		       "node %" PRIu64 " keeps an entry of term %" PRIu64 " at index %" PRIu64
-		       ", its core one of term %" PRIu64,
-		       id_of(w), entry->term, entry->index, numbers_get(&w->terms, entry->index));
+		rules_broken(rules,
+			     "log matching: on node %" PRIu64 " the entry at index %" PRIu64 " of term %" PRIu64
+			     " follows one of term %" PRIu64 ", elsewhere one of term %" PRIu64,
+			     id_of(w), entry->index, entry->term, now.prev_term, known->prev_term);
+	if (rules_get(&w->terms, entry->index) != entry->term)
+		rules_broken(rules,
+			     "node %" PRIu64 " keeps an entry of term %" PRIu64 " at index %" PRIu64
+			     ", its core one of term %" PRIu64,
+			     id_of(w), entry->term, entry->index, rules_get(&w->terms, entry->index));
 }
 
 static void applied(void *context, const struct entry *entry)
@@ -198,21 +126,21 @@ static void applied(void *context, const struct entry *entry)
 	struct rules *rules = w->rules;
 	const struct known *known = known_entry(rules, entry->index, entry->term);
 	if (entry->index != w->applied + 1)
-		broken(rules, "node %" PRIu64 " applied index %" PRIu64 " after %" PRIu64, id_of(w), entry->index,
-		       w->applied);
+		rules_broken(rules, "node %" PRIu64 " applied index %" PRIu64 " after %" PRIu64, id_of(w), entry->index,
+			     w->applied);
 	if (entry->index > w->commit)
-		broken(rules, "node %" PRIu64 " applied index %" PRIu64 ", committed is only %" PRIu64, id_of(w),
-		       entry->index, w->commit);
-	if (numbers_get(&rules->committed, entry->index) != entry->term)
-		broken(rules,
-		       "state machine safety: node %" PRIu64 " applied an entry of term %" PRIu64 " at index %" PRIu64
-		       ", where one of term %" PRIu64 " is committed",
-		       id_of(w), entry->term, entry->index, numbers_get(&rules->committed, entry->index));
+		rules_broken(rules, "node %" PRIu64 " applied index %" PRIu64 ", committed is only %" PRIu64, id_of(w),
+			     entry->index, w->commit);
+	if (rules_get(&rules->committed, entry->index) != entry->term)
+		rules_broken(rules,
+			     "state machine safety: node %" PRIu64 " applied an entry of term %" PRIu64
+			     " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
+			     id_of(w), entry->term, entry->index, rules_get(&rules->committed, entry->index));
 	if (known == NULL || known->hash != entry_hash(entry))
-		broken(rules,
-		       "state machine safety: node %" PRIu64 " applied another entry at index %" PRIu64
-		       " of term %" PRIu64 " than was appended",
-		       id_of(w), entry->index, entry->term);
+		rules_broken(rules,
+			     "state machine safety: node %" PRIu64 " applied another entry at index %" PRIu64
+			     " of term %" PRIu64 " than was appended",
+			     id_of(w), entry->index, entry->term);
 	w->applied = entry->index;
 }
 
@@ -220,11 +148,11 @@ static void restored(void *context, uint64_t index, uint64_t term)
 {
 	struct watched *w = context;
 	struct rules *rules = w->rules;
-	if (numbers_get(&rules->committed, index) != term)
-		broken(rules,
-		       "node %" PRIu64 " loaded a snapshot of index %" PRIu64 " and term %" PRIu64
-		       ", where term %" PRIu64 " is committed",
-		       id_of(w), index, term, numbers_get(&rules->committed, index));
+	if (rules_get(&rules->committed, index) != term)
+		rules_broken(rules,
+			     "node %" PRIu64 " loaded a snapshot of index %" PRIu64 " and term %" PRIu64
+			     ", where term %" PRIu64 " is committed",
+			     id_of(w), index, term, rules_get(&rules->committed, index));
 	w->applied = index;
 	if (w->stepped)
 		rules->counters.loads++;
@@ -238,13 +166,13 @@ static void restored(void *context, uint64_t index, uint64_t term)
 static void log_begins(struct watched *w, uint64_t base_index, uint64_t base_term)
 {
 	struct rules *rules = w->rules;
-	if (base_index > 0 && numbers_get(&rules->committed, base_index) != base_term)
-		broken(rules,
-		       "the log of node %" PRIu64 " begins behind index %" PRIu64 " and term %" PRIu64
-		       ", where term %" PRIu64 " is committed",
-		       id_of(w), base_index, base_term, numbers_get(&rules->committed, base_index));
+	if (base_index > 0 && rules_get(&rules->committed, base_index) != base_term)
+		rules_broken(rules,
+			     "the log of node %" PRIu64 " begins behind index %" PRIu64 " and term %" PRIu64
+			     ", where term %" PRIu64 " is committed",
+			     id_of(w), base_index, base_term, rules_get(&rules->committed, base_index));
 	for (uint64_t i = w->begun + 1; i <= base_index; i++)
-		numbers_set(rules, &w->terms, i, numbers_get(&rules->committed, i));
+		rules_set(rules, &w->terms, i, rules_get(&rules->committed, i));
 	w->begun = base_index;
 }
 
@@ -254,23 +182,23 @@ static void recovered(struct watched *w, const struct ikada_raft *raft)
 	struct ikada_raft_status status;
 	ikada_raft_status(raft, &status);
 	if (status.term < w->told_term)
-		broken(rules, "node %" PRIu64 " told others of term %" PRIu64 " and came back in term %" PRIu64,
-		       id_of(w), w->told_term, status.term);
+		rules_broken(rules, "node %" PRIu64 " told others of term %" PRIu64 " and came back in term %" PRIu64,
+			     id_of(w), w->told_term, status.term);
 	if (status.term == w->vote_term && status.vote != w->vote)
-		broken(rules,
-		       "node %" PRIu64 " voted for %" PRIu64 " in term %" PRIu64
-		       " and came back with a vote for %" PRIu64,
-		       id_of(w), w->vote, w->vote_term, status.vote);
+		rules_broken(rules,
+			     "node %" PRIu64 " voted for %" PRIu64 " in term %" PRIu64
+			     " and came back with a vote for %" PRIu64,
+			     id_of(w), w->vote, w->vote_term, status.vote);
 	uint64_t promised = w->acked > w->durable ? w->acked : w->durable;
-	uint64_t had = last_of(&w->terms);
+	uint64_t had = rules_last(&w->terms);
 	uint64_t base = status.base_index;
 	if (status.last_index < promised ||
-	    (promised >= base && ikada_raft_term_at(raft, promised) != numbers_get(&w->terms, promised)))
-		broken(rules,
-		       "node %" PRIu64 " had acknowledged index %" PRIu64 " (durable %" PRIu64 ") of term %" PRIu64
-		       " and came back with last index %" PRIu64 ", there term %" PRIu64,
-		       id_of(w), w->acked, w->durable, numbers_get(&w->terms, promised), status.last_index,
-		       status.last_index < promised ? 0 : ikada_raft_term_at(raft, promised));
+	    (promised >= base && ikada_raft_term_at(raft, promised) != rules_get(&w->terms, promised)))
+		rules_broken(rules,
+			     "node %" PRIu64 " had acknowledged index %" PRIu64 " (durable %" PRIu64
+			     ") of term %" PRIu64 " and came back with last index %" PRIu64 ", there term %" PRIu64,
+			     id_of(w), w->acked, w->durable, rules_get(&w->terms, promised), status.last_index,
+			     status.last_index < promised ? 0 : ikada_raft_term_at(raft, promised));
 	log_begins(w, base, ikada_raft_term_at(raft, base));
 	if (had > 0)
 		rules->counters.recoveries++;
@@ -279,13 +207,13 @@ static void recovered(struct watched *w, const struct ikada_raft *raft)
 	if (w->terms.size > status.last_index + 1)
 		w->terms.size = status.last_index + 1;
 	for (uint64_t i = base + 1; i <= status.last_index; i++)
-		numbers_set(rules, &w->terms, i, ikada_raft_term_at(raft, i));
-	if (status.commit > last_of(&rules->committed))
-		broken(rules, "node %" PRIu64 " came back with commit %" PRIu64 ", which no leader had reached",
-		       id_of(w), status.commit);
-	else if (numbers_get(&rules->committed, status.commit) != numbers_get(&w->terms, status.commit))
-		broken(rules, "node %" PRIu64 " came back with another entry at its commit %" PRIu64, id_of(w),
-		       status.commit);
+		rules_set(rules, &w->terms, i, ikada_raft_term_at(raft, i));
+	if (status.commit > rules_last(&rules->committed))
+		rules_broken(rules, "node %" PRIu64 " came back with commit %" PRIu64 ", which no leader had reached",
+			     id_of(w), status.commit);
+	else if (rules_get(&rules->committed, status.commit) != rules_get(&w->terms, status.commit))
+		rules_broken(rules, "node %" PRIu64 " came back with another entry at its commit %" PRIu64, id_of(w),
+			     status.commit);
 	w->durable = status.last_index;
 	w->term = status.term;
 	w->commit = status.commit;
@@ -312,42 +240,43 @@ static void before_step(void *context, const struct ikada_raft *raft, const stru
 static void log_changed(struct watched *w, const struct ikada_effects *e)
 {
 	struct rules *rules = w->rules;
-	uint64_t last = last_of(&w->terms);
+	uint64_t last = rules_last(&w->terms);
 	if (e->append_first <= last) {
 		rules->counters.truncations++;
 		if (e->append_first <= w->durable)
 			rules->counters.truncated_durable++;
 		if (e->append_first <= w->commit)
-			broken(rules, "node %" PRIu64 " cuts its log from index %" PRIu64 ", committed is %" PRIu64,
-			       id_of(w), e->append_first, w->commit);
+			rules_broken(rules,
+				     "node %" PRIu64 " cuts its log from index %" PRIu64 ", committed is %" PRIu64,
+				     id_of(w), e->append_first, w->commit);
 		if (w->role == IKADA_LEADER && e->role == IKADA_LEADER && w->term == e->term)
-			broken(rules,
-			       "leader append-only: node %" PRIu64 " leads term %" PRIu64
-			       " and cuts its log from index %" PRIu64,
-			       id_of(w), e->term, e->append_first);
+			rules_broken(rules,
+				     "leader append-only: node %" PRIu64 " leads term %" PRIu64
+				     " and cuts its log from index %" PRIu64,
+				     id_of(w), e->term, e->append_first);
 		w->terms.size = e->append_first;
 	}
 	if (e->append_first > last + 1)
-		broken(rules, "node %" PRIu64 " appends at index %" PRIu64 " to a log that ends at %" PRIu64, id_of(w),
-		       e->append_first, last);
+		rules_broken(rules, "node %" PRIu64 " appends at index %" PRIu64 " to a log that ends at %" PRIu64,
+			     id_of(w), e->append_first, last);
 	if (w->durable >= e->append_first)
 		w->durable = e->append_first - 1;
 	if (w->acked >= e->append_first)
 		w->acked = e->append_first - 1;
 	for (uint64_t i = e->append_first; i <= e->append_last; i++)
-		numbers_set(rules, &w->terms, i, ikada_raft_term_at(w->raft, i));
+		rules_set(rules, &w->terms, i, ikada_raft_term_at(w->raft, i));
 }
 
 static void base_changed(struct watched *w, const struct ikada_effects *e)
 {
 	struct rules *rules = w->rules;
 	if (!e->installed && e->base_index > w->applied)
-		broken(rules, "node %" PRIu64 " cuts its log at index %" PRIu64 ", and has applied only %" PRIu64,
-		       id_of(w), e->base_index, w->applied);
+		rules_broken(rules, "node %" PRIu64 " cuts its log at index %" PRIu64 ", and has applied only %" PRIu64,
+			     id_of(w), e->base_index, w->applied);
 	if (e->installed && !e->kept) {
 		/* What does not agree is cut. Until the new beginning is durable, the rest is still promised. */
-		uint64_t agreed = e->base_index < last_of(&w->terms) ? e->base_index : last_of(&w->terms);
-		while (numbers_get(&w->terms, agreed) != numbers_get(&rules->committed, agreed))
+		uint64_t agreed = e->base_index < rules_last(&w->terms) ? e->base_index : rules_last(&w->terms);
+		while (rules_get(&w->terms, agreed) != rules_get(&rules->committed, agreed))
 			agreed--;
 		w->durable = w->durable < agreed ? w->durable : agreed;
 		w->acked = w->acked < agreed ? w->acked : agreed;
@@ -362,7 +291,7 @@ static void base_changed(struct watched *w, const struct ikada_effects *e)
 	rules->counters.compactions += !e->installed;
 	rules->counters.installs += e->installed;
 	rules->counters.installs_keeping += e->installed && e->kept;
-	rules->counters.installs_in_writes += e->installed && last_of(&rules->committed) > w->committed_then;
+	rules->counters.installs_in_writes += e->installed && rules_last(&rules->committed) > w->committed_then;
 }
 
 static bool holds(const struct rules *rules, const struct ikada_member *member, uint64_t index, uint64_t term)
@@ -371,9 +300,9 @@ static bool holds(const struct rules *rules, const struct ikada_member *member, 
 		return false;
 	const struct watched *w = &rules->nodes[member->id - 1];
 	if (w->incarnation == member->incarnation)
-		return w->durable >= index && numbers_get(&w->terms, index) == term;
+		return w->durable >= index && rules_get(&w->terms, index) == term;
 	return w->old_incarnation == member->incarnation && w->old_durable >= index &&
-	       numbers_get(&w->old_terms, index) == term;
+	       rules_get(&w->old_terms, index) == term;
 }
 
 static bool is_joint(const struct ikada_config *config)
@@ -399,7 +328,8 @@ static bool durable_in(const struct rules *rules, const struct ikada_config *con
 	for (uint32_t i = 0; i < config->count; i++) {
 		enum ikada_standing standing = config->members[i].standing;
 		bool has = holds(rules, &config->members[i], index, term);
-		bool old = standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING;
+		bool old = standing == IKADA_VOTER || standing == IKADA_LEAVING || standing == IKADA_OUTGOING ||
+			   standing == IKADA_DEMOTING;
 		bool new = standing == IKADA_VOTER || standing == IKADA_INCOMING;
 		voters[0] += old;
 		holders[0] += old && has;
@@ -421,26 +351,26 @@ static bool durable_on_majority(const struct watched *w, uint64_t index, uint64_
 static void began_to_lead(struct watched *w, const struct ikada_effects *e)
 {
 	struct rules *rules = w->rules;
-	uint64_t other = numbers_get(&rules->leaders, e->term);
+	uint64_t other = rules_get(&rules->leaders, e->term);
 	rules->counters.leaders++;
 	if (other != 0)
-		broken(rules, "election safety: nodes %" PRIu64 " and %" PRIu64 " both lead in term %" PRIu64, other,
-		       id_of(w), e->term);
-	numbers_set(rules, &rules->leaders, e->term, id_of(w));
-	uint64_t index = last_of(&rules->committed_in);
+		rules_broken(rules, "election safety: nodes %" PRIu64 " and %" PRIu64 " both lead in term %" PRIu64,
+			     other, id_of(w), e->term);
+	rules_set(rules, &rules->leaders, e->term, id_of(w));
+	uint64_t index = rules_last(&rules->committed_in);
 	while (index > 0 && rules->committed_in.at[index] >= e->term)
 		index--;
-	if (numbers_get(&w->terms, index) != numbers_get(&rules->committed, index))
-		broken(rules,
-		       "leader completeness: node %" PRIu64 " leads term %" PRIu64 " without the entry of term %" PRIu64
-		       " that was committed at index %" PRIu64 " in term %" PRIu64,
-		       id_of(w), e->term, numbers_get(&rules->committed, index), index,
-		       numbers_get(&rules->committed_in, index));
-	uint64_t noop = e->append == IKADA_APPEND_NOOP ? e->append_first : last_of(&w->terms) + 1;
+	if (rules_get(&w->terms, index) != rules_get(&rules->committed, index))
+		rules_broken(rules,
+			     "leader completeness: node %" PRIu64 " leads term %" PRIu64
+			     " without the entry of term %" PRIu64 " that was committed at index %" PRIu64
+			     " in term %" PRIu64,
+			     id_of(w), e->term, rules_get(&rules->committed, index), index,
+			     rules_get(&rules->committed_in, index));
+	uint64_t noop = e->append == IKADA_APPEND_NOOP ? e->append_first : rules_last(&w->terms) + 1;
 	if (noop > e->commit + 1) {
 		rules->counters.led_with_tail++;
-		rules->counters.led_with_held_tail +=
-			durable_on_majority(w, noop - 1, numbers_get(&w->terms, noop - 1));
+		rules->counters.led_with_held_tail += durable_on_majority(w, noop - 1, rules_get(&w->terms, noop - 1));
 	}
 	for (uint32_t i = 0; i < rules->count; i++)
 		if (&rules->nodes[i] != w && rules->nodes[i].role == IKADA_LEADER) {
@@ -453,35 +383,36 @@ static void began_to_lead(struct watched *w, const struct ikada_effects *e)
 static void committed(struct watched *w, uint64_t commit, bool led, uint64_t led_term)
 {
 	struct rules *rules = w->rules;
-	uint64_t known = last_of(&rules->committed);
-	if (commit > last_of(&w->terms)) {
-		broken(rules, "node %" PRIu64 " commits index %" PRIu64 ", its log ends at %" PRIu64, id_of(w), commit,
-		       last_of(&w->terms));
+	uint64_t known = rules_last(&rules->committed);
+	if (commit > rules_last(&w->terms)) {
+		rules_broken(rules, "node %" PRIu64 " commits index %" PRIu64 ", its log ends at %" PRIu64, id_of(w),
+			     commit, rules_last(&w->terms));
 		return;
 	}
 	for (uint64_t i = w->commit + 1; i <= commit && i <= known; i++)
 		if (rules->committed.at[i] != w->terms.at[i])
-			broken(rules,
-			       "state machine safety: node %" PRIu64 " commits an entry of term %" PRIu64
-			       " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
-			       id_of(w), w->terms.at[i], i, rules->committed.at[i]);
+			rules_broken(rules,
+				     "state machine safety: node %" PRIu64 " commits an entry of term %" PRIu64
+				     " at index %" PRIu64 ", where one of term %" PRIu64 " is committed",
+				     id_of(w), w->terms.at[i], i, rules->committed.at[i]);
 	if (commit <= known)
 		return;
 	uint64_t term = w->terms.at[commit];
 	if (!led)
-		broken(rules, "node %" PRIu64 " commits index %" PRIu64 ", which no leader has committed", id_of(w),
-		       commit);
+		rules_broken(rules, "node %" PRIu64 " commits index %" PRIu64 ", which no leader has committed",
+			     id_of(w), commit);
 	else if (term != led_term)
-		broken(rules, "node %" PRIu64 " leads term %" PRIu64 " and commits index %" PRIu64 " of term %" PRIu64,
-		       id_of(w), led_term, commit, term);
+		rules_broken(rules,
+			     "node %" PRIu64 " leads term %" PRIu64 " and commits index %" PRIu64 " of term %" PRIu64,
+			     id_of(w), led_term, commit, term);
 	else if (!durable_on_majority(w, commit, term))
-		broken(rules,
-		       "node %" PRIu64 " commits index %" PRIu64 " of term %" PRIu64
-		       ", which is not durable on a majority",
-		       id_of(w), commit, term);
+		rules_broken(rules,
+			     "node %" PRIu64 " commits index %" PRIu64 " of term %" PRIu64
+			     ", which is not durable on a majority",
+			     id_of(w), commit, term);
 	for (uint64_t i = known + 1; i <= commit; i++) {
-		numbers_set(rules, &rules->committed, i, w->terms.at[i]);
-		numbers_set(rules, &rules->committed_in, i, led_term);
+		rules_set(rules, &rules->committed, i, w->terms.at[i]);
+		rules_set(rules, &rules->committed_in, i, led_term);
 		rules->counters.committed++;
 	}
 }
@@ -552,7 +483,7 @@ static void after_step(void *context, const struct ikada_raft *raft, const struc
 	w->stepped = true;
 	const char *wrong = raft_check(w->before, raft, event, e);
 	if (wrong != NULL)
-		broken(rules, "node %" PRIu64 ", one step: %s", id_of(w), wrong);
+		rules_broken(rules, "node %" PRIu64 ", one step: %s", id_of(w), wrong);
 	if (event->kind == IKADA_DURABLE) {
 		struct ikada_raft_status status;
 		ikada_raft_status(raft, &status);
@@ -571,8 +502,8 @@ static void after_step(void *context, const struct ikada_raft *raft, const struc
 	w->role = e->role;
 	w->term = e->term;
 	if (e->commit < w->commit)
-		broken(rules, "node %" PRIu64 " goes back from commit %" PRIu64 " to %" PRIu64, id_of(w), w->commit,
-		       e->commit);
+		rules_broken(rules, "node %" PRIu64 " goes back from commit %" PRIu64 " to %" PRIu64, id_of(w),
+			     w->commit, e->commit);
 	if (e->commit > w->commit)
 		committed(w, e->commit, led, led_term);
 	w->commit = e->commit;
@@ -588,8 +519,8 @@ static void voted(struct watched *w, uint64_t term, uint64_t vote)
 {
 	struct rules *rules = w->rules;
 	if (w->vote_term == term && w->vote != vote)
-		broken(rules, "node %" PRIu64 " voted for %" PRIu64 " and for %" PRIu64 " in term %" PRIu64, id_of(w),
-		       w->vote, vote, term);
+		rules_broken(rules, "node %" PRIu64 " voted for %" PRIu64 " and for %" PRIu64 " in term %" PRIu64,
+			     id_of(w), w->vote, vote, term);
 	if (term < w->vote_term)
 		return; /* An old message that waited; what it tells was checked by the core's own rules. */
 	w->vote_term = term;
@@ -611,12 +542,12 @@ static void sent(void *context, const struct ikada_message *m)
 		rules->counters.votes++;
 		voted(w, m->term, m->to);
 	}
-	if (m->kind == IKADA_APPEND && numbers_get(&rules->leaders, m->term) != id_of(w))
-		broken(rules, "node %" PRIu64 " sends an append of term %" PRIu64 ", which it does not lead", id_of(w),
-		       m->term);
-	if (m->kind == IKADA_APPEND && m->commit > last_of(&rules->committed))
-		broken(rules, "node %" PRIu64 " tells of commit %" PRIu64 ", which no leader has reached", id_of(w),
-		       m->commit);
+	if (m->kind == IKADA_APPEND && rules_get(&rules->leaders, m->term) != id_of(w))
+		rules_broken(rules, "node %" PRIu64 " sends an append of term %" PRIu64 ", which it does not lead",
+			     id_of(w), m->term);
+	if (m->kind == IKADA_APPEND && m->commit > rules_last(&rules->committed))
+		rules_broken(rules, "node %" PRIu64 " tells of commit %" PRIu64 ", which no leader has reached",
+			     id_of(w), m->commit);
 	if (m->kind == IKADA_APPEND_REPLY && m->rejected)
 		rules->counters.rejections++;
 	/* A message leaves when its ticket is durable, before the core hears of it. */
@@ -624,8 +555,8 @@ static void sent(void *context, const struct ikada_message *m)
 		w->durable = w->install_index;
 	if (m->kind == IKADA_APPEND_REPLY && !m->rejected && m->match_index > w->acked && m->term == w->term) {
 		if (m->match_index > w->durable)
-			broken(rules, "node %" PRIu64 " acknowledges index %" PRIu64 ", durable is only %" PRIu64,
-			       id_of(w), m->match_index, w->durable);
+			rules_broken(rules, "node %" PRIu64 " acknowledges index %" PRIu64 ", durable is only %" PRIu64,
+				     id_of(w), m->match_index, w->durable);
 		w->acked = m->match_index;
 	}
 	if (rules->hooks.point != NULL)
@@ -638,7 +569,7 @@ static void snapshot_step(void *context, enum node_snapshot_step step)
 	struct rules *rules = w->rules;
 	rules->counters.snapshot_steps[step]++;
 	if (step == NODE_RECEIVE_BEGAN)
-		w->committed_then = last_of(&rules->committed);
+		w->committed_then = rules_last(&rules->committed);
 	if (rules->hooks.snapshot_step != NULL)
 		rules->hooks.snapshot_step(rules->hooks.context, w->number, step);
 }
@@ -757,7 +688,7 @@ uint64_t rules_applied(const struct rules *rules, uint32_t node)
 
 uint64_t rules_committed(const struct rules *rules)
 {
-	return last_of(&rules->committed);
+	return rules_last(&rules->committed);
 }
 
 uint64_t rules_incarnation(const struct rules *rules, uint32_t node)

@@ -84,6 +84,20 @@ void rules_wiped(struct rules *rules, uint32_t node);
 /* It has ended. */
 void rules_ended(struct rules *rules, uint32_t node);
 
+/* ---- A majority is lost for ever, and ikada_node_recover makes a new cluster: rules_recover.c ---- */
+
+struct ikada_recovery;
+/* What was found on a survivor's disk: all that it had promised must be there. */
+void rules_survivor(struct rules *rules, uint32_t node, const struct ikada_recovery *found);
+/*
+ * Rules for the new cluster, which begins with the log of node `begins`, as `opened` has it, where `found` was found
+ * before. The survivors know `known` to be committed. That, and what was acknowledged with the help of a survivor, must
+ * be there; *lost is the number of committed entries that are not. The lost nodes stay with the old rules, which must
+ * live on.
+ */
+struct rules *rules_recovered(const struct rules *old, uint32_t begins, const struct ikada_node *opened,
+			      const struct ikada_recovery *found, uint64_t known, uint64_t *lost);
+
 /* The first broken rule, as a sentence; NULL: none. */
 const char *rules_failure(const struct rules *rules);
 const struct rules_counters *rules_counters(const struct rules *rules);

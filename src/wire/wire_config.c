@@ -36,7 +36,7 @@ static bool read_config(struct reader *r, struct ikada_config *config)
 		member->id = read_u64(r);
 		member->incarnation = read_u64(r);
 		uint64_t standing = read_u64(r);
-		if (r->failed || member->id == 0 || standing > IKADA_OUTGOING ||
+		if (r->failed || member->id == 0 || standing > IKADA_DEMOTING ||
 		    (i > 0 && !in_order(&member[-1], member)))
 			return false;
 		member->standing = (enum ikada_standing)standing;

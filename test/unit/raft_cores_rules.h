@@ -61,7 +61,8 @@ static inline bool cores_on_majority(const struct cores *cores, const struct ika
 		const struct ikada_member *member = &config->members[i];
 		uint64_t at = cores_find(cores, member->id, member->incarnation);
 		int one = at != 0 && core_log_term(&cores->core[at].disk, index) == term ? 1 : -1;
-		bool goes = member->standing == IKADA_LEAVING || member->standing == IKADA_OUTGOING;
+		bool goes = member->standing == IKADA_LEAVING || member->standing == IKADA_OUTGOING ||
+			    member->standing == IKADA_DEMOTING;
 		joint |= member->standing >= IKADA_INCOMING;
 		old += member->standing == IKADA_VOTER || goes ? one : 0;
 		new += member->standing == IKADA_VOTER || member->standing == IKADA_INCOMING ? one : 0;

@@ -41,6 +41,7 @@ static bool members_outlive(const struct cores *cores, const struct ikada_config
 			break;
 		case IKADA_LEAVING:
 		case IKADA_OUTGOING:
+		case IKADA_DEMOTING:
 			old += one;
 			break;
 		case IKADA_JOINING:
@@ -105,7 +106,8 @@ static struct ikada_config members_goal(const struct cores *cores, const struct 
 		if (member.standing == IKADA_LEAVING || member.standing == IKADA_OUTGOING ||
 		    (mend && cores->core[at].gone))
 			continue;
-		member.standing = member.standing == IKADA_LEARNER ? IKADA_LEARNER : IKADA_VOTER;
+		bool learns = member.standing == IKADA_LEARNER || member.standing == IKADA_DEMOTING;
+		member.standing = learns ? IKADA_LEARNER : IKADA_VOTER;
 		goal.members[goal.count++] = member;
 	}
 	return goal;

@@ -144,7 +144,8 @@ static uint64_t value_of(struct script *s, const char *name, bool make)
 
 /* ---- Members ---- */
 
-static const char *const standing_names[] = {"voter", "learner", "joining", "leaving", "incoming", "outgoing"};
+static const char *const standing_names[] = {"voter",	 "learner",  "joining", "leaving",
+					     "incoming", "outgoing", "demoting"};
 
 /* NODE or NODE:STANDING. */
 static struct ikada_member member(struct script *s, size_t at)

@@ -277,6 +277,53 @@ static void test_wiped_is_replaced(void **state)
 	}
 }
 
+/* ---- Demoted ---- */
+
+static void test_demoted(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 4; seed++) {
+		struct world *w = make_three(80 + seed, 0);
+		struct member *l = leader(w);
+		struct member *m = seed % 2 == 0 ? l : other_than(w, l);
+		start(&w->members[3]);
+		run(w, 500 * MS);
+		change(w, IKADA_MEMBER_ADD, 4, "n4:7000");
+		crash(&w->members[3], SIM_KILL);
+		run(w, 500 * MS);
+		expect_no(leader(w), IKADA_MEMBER_DEMOTE, m->id, NULL, "node 4 is still catching up");
+		start(&w->members[3]);
+		await_standing(w, 4, IKADA_VOTER, 4);
+		expect_no(leader(w), IKADA_MEMBER_DEMOTE, 5, NULL, "is not a member");
+		change(w, IKADA_MEMBER_DEMOTE, m->id, NULL);
+		await_standing(w, m->id, IKADA_LEARNER, 4);
+		assert_ptr_not_equal(await_leader(w), m);
+		expect_no(leader(w), IKADA_MEMBER_DEMOTE, m->id, NULL, "does not vote");
+		expect(submit(m, false), IKADA_DONE);
+		/* Of three voters two are enough, whatever becomes of it. */
+		crash(m, SIM_POWER);
+		crash(leader(w), SIM_KILL);
+		expect(submit(await_leader(w), false), IKADA_DONE);
+		for (uint32_t i = 0; i < 4; i++)
+			if (w->members[i].node == NULL)
+				start(&w->members[i]);
+		run(w, 2 * S);
+		assert_true(all_say(w, m->id, IKADA_LEARNER, 4));
+		/* One after the other, until nobody else votes. */
+		for (uint32_t left = 3; left > 1; left--) {
+			const struct member *next = await_leader(w);
+			uint64_t id = next->id;
+			change(w, IKADA_MEMBER_DEMOTE, id, NULL);
+			await_standing(w, id, IKADA_LEARNER, 4);
+		}
+		expect_no(await_leader(w), IKADA_MEMBER_DEMOTE, leader(w)->id, NULL, "must keep a voter");
+		change(w, IKADA_MEMBER_PROMOTE, m->id, NULL);
+		await_standing(w, m->id, IKADA_VOTER, 4);
+		expect_equal(w);
+		end_world(w);
+	}
+}
+
 /* ---- A disk that is set back ---- */
 
 enum { KEPT_FILES_MAX = 32 };
@@ -519,7 +566,7 @@ int main(void)
 		cmocka_unit_test(test_waits_and_is_added),   cmocka_unit_test(test_catches_up_first),
 		cmocka_unit_test(test_never_catches_up),     cmocka_unit_test(test_wiped_is_replaced),
 		cmocka_unit_test(test_removed_knocks_again), cmocka_unit_test(test_vote_is_given_again),
-		cmocka_unit_test(test_disk_is_set_back),
+		cmocka_unit_test(test_disk_is_set_back),     cmocka_unit_test(test_demoted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,7 @@ static struct ikada_config decode(uint32_t code, uint32_t base, uint32_t first, 
 static enum ikada_refusal judge(const struct ikada_config *now, const struct ikada_config *wanted)
 {
 	uint32_t voters = 0;
+	bool comes = false, demoted = false;
 	for (uint32_t i = 0; i < wanted->count; i++) {
 		const struct ikada_member *member = &wanted->members[i];
 		const struct ikada_member *is = find(now, member->id, member->incarnation);
@@ -147,10 +148,10 @@ static enum ikada_refusal judge(const struct ikada_config *now, const struct ika
 		voters += member->standing == IKADA_VOTER;
 		if (member->id <= now->max_id && !known)
 			return IKADA_REFUSED_INVALID;
-		if (is != NULL && is->standing == IKADA_VOTER && member->standing == IKADA_LEARNER)
-			return IKADA_REFUSED_INVALID;
+		comes |= member->standing == IKADA_VOTER && (is == NULL || is->standing != IKADA_VOTER);
+		demoted |= member->standing == IKADA_LEARNER && is != NULL && is->standing == IKADA_VOTER;
 	}
-	if (voters == 0)
+	if (voters == 0 || (comes && demoted))
 		return IKADA_REFUSED_INVALID;
 	return same(now, wanted) ? IKADA_REFUSED_UNCHANGED : 0;
 }
@@ -164,10 +165,11 @@ static void one_change(const struct ikada_config *now, const struct ikada_config
 	cores_change(cores, 1, wanted);
 	enum ikada_refusal why = judge(now, wanted);
 	assert_int_equal(cores->change_refused, why);
-	bool stays = find(wanted, 1, cores_incarnation(1)) != NULL;
+	const struct ikada_member *self = find(wanted, 1, cores_incarnation(1));
+	bool stays = self != NULL && self->standing == IKADA_VOTER;
 	for (uint32_t i = 0; i < 8 && why == 0; i++) {
 		const struct ikada_config *config = &core->status.config;
-		bool joint = has(config, IKADA_INCOMING) || has(config, IKADA_OUTGOING);
+		bool joint = has(config, IKADA_INCOMING) || has(config, IKADA_OUTGOING) || has(config, IKADA_DEMOTING);
 		bool staged = has(config, IKADA_JOINING);
 		seen[joint ? 1 : staged ? 0 : 2]++;
 		assert_false(joint && staged);

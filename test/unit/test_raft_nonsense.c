@@ -34,7 +34,7 @@ static struct ikada_config any_config(struct rng *rng, uint64_t index)
 			if (rng_below(rng, 4) > 0 || id == 1)
 				config.members[config.count++] = (struct ikada_member){
 					id, cores_incarnation(id) + (rng_below(rng, 9) == 0),
-					(enum ikada_standing)(rng_below(rng, 2) * rng_below(rng, 6))};
+					(enum ikada_standing)(rng_below(rng, 2) * rng_below(rng, 7))};
 		if (ikada_config_valid(&config))
 			return config;
 	}
@@ -118,7 +118,8 @@ static void nonsense(void **state)
 	uint64_t configs_seen = 0;
 	uint64_t installs = 0;
 	uint64_t changes = 0;
-	for (uint64_t seed = 1; seed <= 200; seed++) {
+	uint64_t liars = 0;
+	for (uint64_t seed = 1; seed <= 400; seed++) {
 		struct rng rng = rng_seed(seed);
 		struct cores *cores = malloc(sizeof *cores);
 		cores_init(cores, seed % 3 == 0 ? 2 : 4, seed);
@@ -163,6 +164,7 @@ static void nonsense(void **state)
 			configs_seen += effects->config_changed;
 			installs += effects->installed;
 			changes += effects->append == IKADA_APPEND_CONFIG;
+			liars += effects->forgot != 0;
 			ikada_raft_deadline(core->raft);
 		}
 		commits += core->status.commit;
@@ -173,12 +175,13 @@ static void nonsense(void **state)
 	for (uint32_t role = 0; role < 4; role++)
 		assert_true(roles[role] > 300);
 	print_message("note: nonsense for %" PRIu64 " steps as leader, %" PRIu64 " as candidate; %" PRIu64
-		      " configurations, %" PRIu64 " made, %" PRIu64 " installs\n",
-		      roles[3], roles[2], configs_seen, changes, installs);
+		      " configurations, %" PRIu64 " made, %" PRIu64 " installs, %" PRIu64 " liars\n",
+		      roles[3], roles[2], configs_seen, changes, installs, liars);
 	assert_true(commits > 100);
 	assert_true(configs_seen > 100);
 	assert_true(installs > 100);
 	assert_true(changes > 20);
+	assert_true(liars > 0);
 }
 
 int main(void)

@@ -503,6 +503,7 @@ static void test_raft(void **state)
 		{"RAFT.MEMBER REPLACE 104", "-ERR action 3, node 104, address none\r\n"},
 		{"RAFT.MEMBER REPLACE 104 h:2", "-ERR action 3, node 104, address h:2\r\n"},
 		{"RAFT.MEMBER PROMOTE 104", "-ERR action 4, node 104, address none\r\n"},
+		{"RAFT.MEMBER DEMOTE 104", "-ERR action 5, node 104, address none\r\n"},
 		{"RAFT.TRANSFER", "+OK\r\n"},
 		{"RAFT.TRANSFER 104", "-ERR to node 104 within 2000000000\r\n"},
 		{"RAFT.MEMBER ADD 0 h:1", "-ERR the id of a node is at least 1\r\n"},

@@ -189,7 +189,7 @@ static void test_config_in_full(void **state)
 		assert_int_equal(read.members[i].standing, config.members[i].standing);
 	}
 	size_t standing = buf_size(&out) - 8;
-	buf_at(&out)[standing] = 6;
+	buf_at(&out)[standing] = 7;
 	assert_false(wire_get_config(buf_at(&out), buf_size(&out), &read));
 	buf_at(&out)[standing] = 5;
 	buf_at(&out)[standing + 7] = 1;

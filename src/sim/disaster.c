@@ -1,0 +1,418 @@
+/*
+ * See disaster.h. One step after another, each an event of the owner: they are lost; the survivors fall; each is looked
+ * at; each is told what it would become; each becomes it; each is looked at again; all start. A step that a fault
+ * has thwarted is done again.
+ */
+#include "sim/disaster.h"
+
+#include "base/check.h"
+#include "base/list.h"
+#include "node/node_internal.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define NS_PER_MS ((uint64_t)1000000)
+#define NS_PER_S ((uint64_t)1000000000)
+
+enum { PERCENT = 25, DEATHS_MAX = 3, CHANGES_MAX = 24 };
+
+enum stage { NOT_YET, UNDER_WAY, RECOVERED, CALLED_OFF };
+
+struct release {
+	struct disaster *disaster;
+	struct member *member;
+};
+
+struct disaster {
+	struct cluster *cluster;
+	struct clients *clients;
+	struct history *history;
+	struct churn *churn;
+	struct sim *sim;
+	struct mem *mem;
+	struct rng rng;
+	uint64_t hurry;
+	bool takes_place; /* In this run. */
+	bool over;
+	enum stage stage;
+	void (*step)(struct disaster *d);
+	uint32_t survivors[RULES_NODES_MAX];
+	uint32_t count, next, deaths;
+	struct release releases[RULES_NODES_MAX];
+	struct ikada_recovery found[RULES_NODES_MAX]; /* By node, before. */
+	char list[RULES_NODES_MAX * IKADA_SURVIVOR_BYTES];
+	uint64_t old_cluster_id, new_cluster_id;
+	struct rules *rules; /* Of the new cluster. */
+	/* The process that looks or recovers. */
+	struct env_ops ops; /* Those of its env, counted. */
+	const struct env_ops *below;
+	struct member *member;
+	bool does, done;
+	uint32_t dies_after; /* So many changes of directories; 0: it does not. */
+	uint64_t dies_at_ns; /* Likewise. */
+	struct ikada_node *node;
+	struct ikada_recovery told;
+	char error[512];
+	struct disaster_counters counters;
+};
+
+static bool chance(struct disaster *d, uint32_t percent)
+{
+	return rng_below(&d->rng, 100) < percent;
+}
+
+static void go_on(void *context)
+{
+	struct disaster *d = context;
+	d->step(d);
+}
+
+static void then(struct disaster *d, uint64_t delay_ns, void (*step)(struct disaster *d))
+{
+	d->step = step;
+	sim_schedule(d->sim, sim_now(d->sim) + delay_ns, go_on, d);
+}
+
+static void soon(struct disaster *d, void (*step)(struct disaster *d))
+{
+	uint64_t delay_ns = rng_below(&d->rng, 100 * NS_PER_MS) / d->hurry;
+	then(d, delay_ns, step);
+}
+
+static enum sim_crash draw_crash(struct disaster *d)
+{
+	uint64_t n = rng_below(&d->rng, 4);
+	return n == 0 ? SIM_KILL : n == 1 ? SIM_POWER_SILENT : SIM_POWER;
+}
+
+static void shuffle(struct disaster *d)
+{
+	for (uint32_t i = d->count; i > 1; i--) {
+		uint32_t j = (uint32_t)rng_below(&d->rng, i);
+		uint32_t kept = d->survivors[j];
+		d->survivors[j] = d->survivors[i - 1];
+		d->survivors[i - 1] = kept;
+	}
+}
+
+/* ---- The process that looks or recovers ---- */
+
+static struct disaster *counting(const struct env *env)
+{
+	return LIST_OF(env->ops, struct disaster, ops);
+}
+
+static void may_die(struct disaster *d)
+{
+	if (d->dies_after == 0 || --d->dies_after > 0)
+		return;
+	d->counters.died++;
+	cluster_crash(d->member, draw_crash(d)); /* Does not return. */
+}
+
+static int counted_rename(struct env *env, const char *from, const char *to)
+{
+	struct disaster *d = counting(env);
+	int status = d->below->rename(env, from, to);
+	may_die(d);
+	return status;
+}
+
+static int counted_make_dir(struct env *env, const char *path)
+{
+	struct disaster *d = counting(env);
+	int status = d->below->make_dir(env, path);
+	may_die(d);
+	return status;
+}
+
+static int counted_sync_dir(struct env *env, const char *path)
+{
+	struct disaster *d = counting(env);
+	int status = d->below->sync_dir(env, path);
+	may_die(d);
+	return status;
+}
+
+static void is_done(void *context)
+{
+	struct disaster *d = context;
+	d->done = true;
+}
+
+static void open_inside(void *context)
+{
+	struct disaster *d = context;
+	struct env *env = sim_host_env(d->member->host);
+	const struct ikada_node_settings settings = {.data_dir = "data", .segment_bytes = 64 * 1024};
+	d->below = env->ops;
+	d->ops = *env->ops;
+	d->ops.rename = counted_rename;
+	d->ops.make_dir = counted_make_dir;
+	d->ops.sync_dir = counted_sync_dir;
+	env->ops = &d->ops;
+	d->node = ikada_node_recover(env, &settings, d->list[0] == '\0' ? NULL : d->list, &d->told,
+				     d->does ? is_done : NULL, d, d->error, sizeof d->error);
+}
+
+static void close_inside(void *context)
+{
+	struct disaster *d = context;
+	if (d->node != NULL)
+		ikada_node_close(d->node);
+	d->node = NULL;
+}
+
+/* False: its process died. Else d->node is NULL, with a line in d->error, or open. */
+static bool run_open(struct disaster *d, uint32_t number, bool does)
+{
+	d->member = &d->cluster->members[number];
+	d->does = does;
+	d->done = false;
+	d->node = NULL;
+	CHECK(!sim_host_running(d->member->host));
+	sim_host_start(d->member->host);
+	return sim_host_run(d->member->host, open_inside, d);
+}
+
+static void run_close(struct disaster *d)
+{
+	if (!sim_host_run(d->member->host, close_inside, d))
+		return;
+	size_t left = sim_host_stop(d->member->host);
+	if (left > 0 && d->member->excuses == 0)
+		cluster_fail(d->cluster, "the recovery of node %" PRIu32 " leaves %zu bytes of memory behind",
+			     d->member->number + 1, left);
+}
+
+/* It could not be done. True: because of its disk, which will be well again. */
+static bool excused(struct disaster *d)
+{
+	if (d->member->excuses > 0)
+		return true;
+	cluster_fail(d->cluster, "node %" PRIu32 " cannot be recovered: %s", d->member->number + 1, d->error);
+	return false;
+}
+
+/* ---- All start ---- */
+
+static void release(void *context)
+{
+	const struct release *r = context;
+	struct disaster *d = r->disaster;
+	r->member->held = false;
+	if (!cluster_start(r->member) && r->member->excuses > 0)
+		sim_schedule(d->sim, sim_now(d->sim) + 100 * NS_PER_MS, release, context);
+}
+
+static void release_all(struct disaster *d)
+{
+	for (uint32_t i = 0; i < d->cluster->count; i++) {
+		struct member *member = &d->cluster->members[i];
+		uint64_t delay_ns = rng_below(&d->rng, member->lost ? 3 * NS_PER_S : NS_PER_S) / d->hurry;
+		d->releases[i] = (struct release){d, member};
+		if (member->held)
+			sim_schedule(d->sim, sim_now(d->sim) + delay_ns, release, &d->releases[i]);
+	}
+}
+
+static void call_off(struct disaster *d)
+{
+	cluster_say(d->cluster, "nobody is recovered; the lost disks are there again");
+	for (uint32_t i = 0; i < d->cluster->count; i++) {
+		struct member *member = &d->cluster->members[i];
+		member->active |= member->lost;
+		member->lost = false;
+	}
+	d->counters.called_off++;
+	d->stage = CALLED_OFF;
+	churn_pause(d->churn, false);
+	release_all(d);
+}
+
+static void begin_anew(struct disaster *d, uint64_t lost)
+{
+	bool different = false;
+	for (uint32_t i = 1; i < d->count; i++)
+		different |= d->found[d->survivors[i]].last_index != d->found[d->survivors[0]].last_index ||
+			     d->found[d->survivors[i]].last_term != d->found[d->survivors[0]].last_term;
+	d->counters.recovered++;
+	d->counters.of_one += d->count == 1;
+	d->counters.of_two += d->count == 2;
+	d->counters.of_more += d->count > 2;
+	d->counters.different += different;
+	d->counters.losing += lost > 0;
+	d->counters.lost += lost;
+	cluster_say(d->cluster, "recovered: %" PRIu32 " survivors, %" PRIu64 " committed entries lost", d->count, lost);
+	if (lost > 0)
+		history_begin_anew(d->history);
+	cluster_begin_anew(d->cluster, d->rules);
+	churn_recovered(d->churn);
+	churn_pause(d->churn, false);
+	d->stage = RECOVERED;
+	release_all(d);
+}
+
+/* ---- The steps, the last one first ---- */
+
+/* It was done, as its disk says; who begins is looked at last. */
+static void verify(struct disaster *d)
+{
+	uint64_t begins = d->told.begins - 1, known = 0, lost = 0;
+	for (uint32_t i = 0; i < d->count; i++) {
+		const struct ikada_recovery *found = &d->found[d->survivors[i]];
+		known = found->commit > known ? found->commit : known;
+	}
+	for (uint32_t i = 0; i <= d->count; i++) {
+		uint32_t number = i == d->count ? (uint32_t)begins : d->survivors[i];
+		if (i < d->count && number == begins)
+			continue;
+		if (!run_open(d, number, false)) {
+			soon(d, verify);
+			return;
+		}
+		bool opened = d->node != NULL;
+		if (opened && !d->told.done)
+			cluster_fail(d->cluster, "recovery: node %" PRIu32 " is not what it became", number + 1);
+		else if (opened && number == begins)
+			d->rules = rules_recovered(d->cluster->rules, number, d->node, &d->found[number], known, &lost);
+		run_close(d);
+		if (!opened) {
+			if (excused(d))
+				soon(d, verify);
+			return;
+		}
+	}
+	if (d->rules != NULL)
+		begin_anew(d, lost);
+}
+
+static void become(struct disaster *d);
+
+static void wait_for_it(struct disaster *d)
+{
+	if (!sim_host_running(d->member->host)) {
+		soon(d, become);
+	} else if (d->done) {
+		run_close(d);
+		d->next++;
+		soon(d, become);
+	} else if (d->dies_at_ns <= sim_now(d->sim)) {
+		d->counters.died++;
+		cluster_crash(d->member, draw_crash(d));
+		soon(d, become);
+	} else {
+		then(d, NS_PER_MS / 4, wait_for_it);
+	}
+}
+
+static void become(struct disaster *d)
+{
+	if (d->next == d->count) {
+		verify(d);
+		return;
+	}
+	uint32_t number = d->survivors[d->next];
+	d->dies_after = 0;
+	d->dies_at_ns = UINT64_MAX;
+	if (d->deaths < DEATHS_MAX && chance(d, 50)) {
+		d->deaths++;
+		d->dies_after = 1 + (uint32_t)rng_below(&d->rng, CHANGES_MAX);
+		d->dies_at_ns = sim_now(d->sim) + rng_below(&d->rng, 10 * NS_PER_MS);
+	}
+	cluster_say(d->cluster, "recover node %" PRIu32, number + 1);
+	bool lives = run_open(d, number, true);
+	d->dies_after = 0;
+	if (!lives) {
+		soon(d, become);
+	} else if (d->node == NULL) {
+		run_close(d);
+		if (excused(d))
+			soon(d, become);
+	} else {
+		wait_for_it(d);
+	}
+}
+
+/* The one of this name is lost as well. */
+static void drop(struct disaster *d, uint32_t at)
+{
+	struct member *member = &d->cluster->members[d->survivors[at]];
+	cluster_say(d->cluster, "node %" PRIu32 " is given up: %s", member->number + 1, d->error);
+	cluster_lose(member, SIM_KILL);
+	d->survivors[at] = d->survivors[--d->count];
+}
+
+static bool says(const struct disaster *d, const char *text)
+{
+	return strstr(d->error, text) != NULL;
+}
+
+/* Each survivor is asked what it would do, or how far its log goes. False: not now, or not any more. */
+static bool ask_each(struct disaster *d, void (*step)(struct disaster *d))
+{
+	for (uint32_t i = 0; i < d->count; i++) {
+		uint32_t number = d->survivors[i];
+		if (!run_open(d, number, false)) {
+			soon(d, step);
+			return false;
+		}
+		bool opened = d->node != NULL;
+		run_close(d);
+		if (opened && d->list[0] == '\0') {
+			d->found[number] = d->told;
+			rules_survivor(d->cluster->rules, number, &d->told);
+		} else if (!opened && (says(d, "holds no cluster") || says(d, "is no member") || says(d, "majority"))) {
+			drop(d, i);
+			then(d, 0, step);
+			return false;
+		} else if (!opened) {
+			if (excused(d))
+				soon(d, step);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void look(struct disaster *d)
+{
+	d->list[0] = '\0';
+	if (!ask_each(d, look))
+		return;
+	if (d->count == 0) {
+		call_off(d);
+		return;
+	}
+	shuffle(d);
+	size_t used = 0;
+	for (uint32_t i = 0; i < d->count; i++)
+		used += (size_t)snprintf(d->list + used, sizeof d->list - used, "%s%s", i == 0 ? "" : ",",
+					 d->found[d->survivors[i]].survivor);
+	if (!ask_each(d, look))
+		return;
+	d->old_cluster_id = d->told.cluster_id;
+	d->new_cluster_id = d->told.new_cluster_id;
+	shuffle(d);
+	d->next = 0;
+	become(d);
+}
+
+static void fall(struct disaster *d)
+{
+	for (uint32_t i = 0; i < d->count; i++) {
+		struct member *member = &d->cluster->members[d->survivors[i]];
+		member->held = true;
+		cluster_crash(member, draw_crash(d));
+	}
+	soon(d, look);
+}
+
+static void ask_leader(void *context)
+{
+	struct ikada_node_status *status = context;
+	(void)status;
+}
+
