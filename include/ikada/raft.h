@@ -73,7 +73,10 @@ struct ikada_member {
  * configurations, each an entry (IKADA_APPEND_CONFIG), by itself, and the next leader goes on where it stopped:
  *
  *	staged	if voters are to come: they are JOINING, those who are to go LEAVING. It stays so until all who join
- *		have caught up, for ever if one cannot; until then another change can replace this one, or undo it.
+ *		have caught up; until then another change can replace this one, or undo it. If one of them does not
+ *		catch up in ten rounds, or is silent for a hundred election timeouts, the leader takes the change back:
+ *		who was LEAVING stays a voter, who was JOINING is a learner, or gone if it was to replace a LEAVING
+ *		member of its id (effects.change_given_up).
  *	joint	if voters come or go: they are INCOMING and OUTGOING, or DEMOTING if they stay as learners.
  *	final	VOTER and LEARNER only.
  *
@@ -314,7 +317,8 @@ struct ikada_effects {
 	enum ikada_refusal refused_reads_why;
 	struct ikada_id_range refused_changes; /* At most one. */
 	enum ikada_refusal refused_changes_why;
-	bool transfer_ended; /* A transfer was given up, or cannot be: this member goes on as it was. */
+	bool transfer_ended;  /* A transfer was given up, or cannot be: this member goes on as it was. */
+	bool change_given_up; /* `config` takes back a change: somebody did not catch up. */
 
 	/*
 	 * An alarm, told once: this member has acknowledged entries up to forgot_index to this leader and no longer has

@@ -133,14 +133,22 @@ static void say(const struct wish *wish, const struct progress *now, char said[1
 	memcpy(said, line, sizeof line);
 }
 
-enum watched { WATCHED_DONE, WATCHED_LOST, WATCHED_TOO_LONG };
+enum watched { WATCHED_DONE, WATCHED_LOST, WATCHED_TAKEN_BACK, WATCHED_TOO_LONG };
 
-/* Lost: the leader knows of no such change, because whoever took it died with it. */
+static bool on_its_way(const struct progress *now)
+{
+	return strcmp(now->standing, "joining") == 0 || strcmp(now->standing, "changing") == 0;
+}
+
+/*
+ * Lost: the leader knows of no such change, because whoever took it died with it. Taken back: it was committed that it
+ * is on its way to vote, and now it is not any more.
+ */
 static enum watched watch(struct ask *ask, const struct wish *wish)
 {
 	char said[160] = "";
 	struct progress now = {.standing = ""};
-	bool known = false;
+	bool known = false, began = false;
 	for (; ask_in_time(ask); ask_pause()) {
 		known = look(ask, wish->id, &now);
 		if (!known)
@@ -150,8 +158,19 @@ static enum watched watch(struct ask *ask, const struct wish *wish)
 			       *wish->standing == '\0' ? "no member any more" : wish->standing);
 			return WATCHED_DONE;
 		}
+		bool settled = now.leads && now.committed &&
+			       (same(&now, &wish->before) || strcmp(now.standing, "learner") == 0);
+		if (began && settled) {
+			fprintf(stderr,
+				"ikada member: node %s, or another that was to vote with it, did not catch up: the "
+				"change was taken back%s\n",
+				wish->id,
+				wish->replaces ? "" : ". It is a learner: promote it to try again, or remove it");
+			return WATCHED_TAKEN_BACK;
+		}
 		if (now.leads && now.committed && same(&now, &wish->before))
 			return WATCHED_LOST;
+		began |= now.committed && on_its_way(&now) && *wish->standing != '\0';
 		say(wish, &now, said);
 	}
 	if (known)

@@ -25,6 +25,7 @@ struct totals {
 	struct cluster_counters cluster;
 	struct history_counters history;
 	struct churn_counters churn;
+	struct disaster_counters disaster;
 };
 
 static void add_up(void *to, const void *from, size_t size)
@@ -46,6 +47,7 @@ static void add_result(struct totals *totals, const struct run_result *result)
 	add_up(&totals->rules, &result->rules, sizeof totals->rules);
 	add_up(&totals->cluster, &result->cluster, sizeof totals->cluster);
 	add_up(&totals->churn, &result->churn, sizeof totals->churn);
+	add_up(&totals->disaster, &result->disaster, sizeof totals->disaster);
 	add_up(&totals->history, &result->history, sizeof totals->history);
 	totals->history.states_max = most > result->history.states_max ? most : result->history.states_max;
 }
@@ -76,6 +78,13 @@ static void print_churn(const struct totals *t)
 	       " leaders removed, %" PRIu64 " requests to vote by who is no voter, %" PRIu64 " told to campaign\n",
 	       r->promoted, r->installs_to_learners, r->leaders_removed, r->votes_refused_to_strangers,
 	       r->timeouts_now);
+	const struct disaster_counters *d = &t->disaster;
+	printf("majorities lost for ever: %" PRIu64 " clusters recovered, %" PRIu64 " of one survivor, %" PRIu64
+	       " of two, %" PRIu64 " of more; logs differed %" PRIu64 " times, %" PRIu64
+	       " deaths in the middle; %" PRIu64 " lost committed entries, %" PRIu64 " in all; %" PRIu64
+	       " called off\n",
+	       d->recovered, d->of_one, d->of_two, d->of_more, d->different, d->died, d->losing, d->lost,
+	       d->called_off);
 }
 
 static void print_totals(const struct totals *t)

@@ -278,11 +278,12 @@ static void judge(struct status *status)
 	const struct status_node *leader = find_node(status, status->leader);
 	for (uint32_t i = 0; i < status->node_count; i++) {
 		const struct status_node *node = &status->nodes[i];
-		if (leader != NULL && leader->reachable && (leader->forgot >> i & 1) != 0)
+		if (leader != NULL && leader->reachable && (leader->forgot >> i & 1) != 0) {
 			problem(status, DEGRADED,
-				"node %ju has lost entries that it had acknowledged: empty it, then "
-				"ikada member replace %ju",
-				(uintmax_t)node->id, (uintmax_t)node->id);
+				"node %ju has lost entries that it had acknowledged:", (uintmax_t)node->id);
+			problem(status, DEGRADED, "empty its directory, start it, ikada member replace %ju",
+				(uintmax_t)node->id);
+		}
 		if (!node->reachable) {
 			problem(status, DEGRADED, "node %ju unreachable", (uintmax_t)node->id);
 			continue;

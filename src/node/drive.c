@@ -332,6 +332,8 @@ static void absorb(struct ikada_node *node)
 	if (e->refused_changes.count > 0)
 		node->change_refused = e->refused_changes_why;
 	node->transfer_refused |= e->transfer_ended;
+	if (e->change_given_up)
+		roster_gave_up(node);
 	if (e->forgot != 0)
 		roster_forgot(node, e);
 	node->accept_snapshot |= e->accept_snapshot;

@@ -175,8 +175,8 @@ static bool judge_cluster(struct ikada_node *node, const struct wire_hello *hell
 }
 
 /*
- * Which of two connections: the one that the lower id dialed, if there is one. But one with an earlier boot is dead, and
- * one that gets no answer may have been dialed to it.
+ * Which of two connections: the one that the lower id dialed, if there is one. But one with an earlier boot is dead,
+ * and one that gets no answer may have been dialed to it.
  */
 static bool judge_way(const struct link *link, const struct peer *peer, const struct wire_hello *hello, char *why)
 {

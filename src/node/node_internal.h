@@ -483,6 +483,7 @@ const struct ikada_member *roster_of_id(const struct ikada_config *config, uint6
 /* The place of another member that was heard of, with an address or "". NULL: there is no room. */
 struct peer *roster_add_peer(struct ikada_node *node, uint64_t id, const char *address);
 void roster_knock(struct ikada_node *node, uint64_t id, uint64_t incarnation);
+void roster_gave_up(struct ikada_node *node); /* The core took a change back: for people. */
 void roster_forgot(struct ikada_node *node, const struct ikada_effects *e); /* The core's alarm: for people. */
 
 /* handshake.c */

@@ -341,7 +341,23 @@ void roster_knock(struct ikada_node *node, uint64_t id, uint64_t incarnation)
 	*oldest = (struct knock){id, incarnation, raw_now(node)};
 }
 
-/* ---- An alarm ---- */
+/* ---- For people ---- */
+
+void roster_gave_up(struct ikada_node *node)
+{
+	const struct ikada_config *was = &node->before.config;
+	for (uint32_t i = 0; i < was->count; i++) {
+		const struct ikada_member *member = &was->members[i];
+		bool stays = roster_find(&node->latest.config, member->id, member->incarnation) != NULL;
+		if (member->standing == IKADA_JOINING)
+			env_log(node->env, ENV_WARN, "members",
+				"node %" PRIu64 " (incarnation %016" PRIx64
+				") did not catch up, or another did not that was to vote with it: the change was taken "
+				"back, %s",
+				member->id, member->incarnation,
+				stays ? "and it is a learner" : "and it does not replace the one before it");
+	}
+}
 
 void roster_forgot(struct ikada_node *node, const struct ikada_effects *e)
 {

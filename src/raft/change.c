@@ -16,11 +16,15 @@
  * replaced by another, or undone; one that is joint cannot.
  *
  * Catching up goes in rounds: a round ends when the member has what the leader had when it began. One that was shorter
- * than an election timeout says that the member keeps pace.
+ * than an election timeout says that the member keeps pace. After ROUNDS_MAX that were not, or when it was not heard
+ * for SILENCE_TIMEOUTS election timeouts, the leader takes the change back: nobody waits for ever, and no later change
+ * has to wait with it. Who was to vote stays a learner, for its id would be used up if it were removed.
  */
 #include "raft/raft_internal.h"
 
 #include "base/check.h"
+
+enum { ROUNDS_MAX = 10, SILENCE_TIMEOUTS = 100 };
 
 /* ---- The plan ---- */
 
@@ -184,6 +188,25 @@ static bool plan(const struct ikada_config *now, const struct ikada_config *want
 	return demote(next, wanted);
 }
 
+/* The staged configuration `now` without the change that it began. Who decides stays the same. */
+static struct ikada_config taken_back(const struct ikada_config *now)
+{
+	struct ikada_config next = {.max_id = now->max_id};
+	for (uint32_t i = 0; i < now->count; i++) {
+		const struct ikada_member *member = &now->members[i];
+		bool replaces = false;
+		for (uint32_t j = 0; j < now->count; j++)
+			replaces |= j != i && now->members[j].id == member->id;
+		if (member->standing == IKADA_LEAVING)
+			put(&next, member, IKADA_VOTER);
+		else if (member->standing != IKADA_JOINING)
+			put(&next, member, member->standing);
+		else if (!replaces)
+			put(&next, member, IKADA_LEARNER);
+	}
+	return next;
+}
+
 /* ---- The leader ---- */
 
 static void append(struct ikada_raft *raft, struct ikada_effects *effects, struct ikada_config *config)
@@ -219,6 +242,8 @@ void change_ask(struct ikada_raft *raft, const struct ikada_event *event, struct
 		return;
 	}
 	append(raft, effects, &next);
+	for (uint32_t slot = 0; slot < raft->member_count; slot++)
+		raft->peers[slot].slow_rounds = raft->peers[slot].silent = 0;
 }
 
 void change_replied(struct ikada_raft *raft, uint32_t slot)
@@ -228,29 +253,44 @@ void change_replied(struct ikada_raft *raft, uint32_t slot)
 		peer->caught_up = false;
 		return;
 	}
+	peer->silent = 0;
 	if (peer->match_index < peer->catch_index)
 		return;
 	if (raft->raw_ns - peer->catch_ns <= raft->settings.election_min_ns)
 		peer->caught_up = true;
+	else
+		peer->slow_rounds++;
 	peer->catch_index = raft->log.last_index;
 	peer->catch_ns = raft->raw_ns;
 }
 
-bool change_due(const struct ikada_raft *raft)
+enum progress { READY, WAITS, HOPELESS };
+
+/* How far those are who are to vote. */
+static enum progress catching_up(const struct ikada_raft *raft)
 {
-	if (!raft->changing || !free_to_go(raft))
-		return false;
+	enum progress progress = READY;
 	for (uint32_t slot = 0; slot < raft->config.count; slot++) {
 		const struct peer *peer = &raft->peers[slot];
-		if (raft->config.members[slot].standing == IKADA_JOINING &&
-		    (!peer->caught_up || raft->awake_ns - peer->heard_ns > raft->settings.election_max_ns))
-			return false;
+		if (raft->config.members[slot].standing != IKADA_JOINING)
+			continue;
+		if ((!peer->caught_up && peer->slow_rounds >= ROUNDS_MAX) ||
+		    peer->silent * raft->settings.heartbeat_ns >= SILENCE_TIMEOUTS * raft->settings.election_max_ns)
+			return HOPELESS;
+		if (!peer->caught_up || raft->awake_ns - peer->heard_ns > raft->settings.election_max_ns)
+			progress = WAITS;
 	}
-	return true;
+	return progress;
+}
+
+bool change_due(const struct ikada_raft *raft)
+{
+	return raft->changing && free_to_go(raft) && catching_up(raft) != WAITS;
 }
 
 void change_go_on(struct ikada_raft *raft, struct ikada_effects *effects)
 {
-	struct ikada_config next = next_after(&raft->config);
+	effects->change_given_up = catching_up(raft) == HOPELESS;
+	struct ikada_config next = effects->change_given_up ? taken_back(&raft->config) : next_after(&raft->config);
 	append(raft, effects, &next);
 }

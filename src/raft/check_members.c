@@ -151,6 +151,8 @@ static const char *check_appended_config(const struct change *c)
 	RULE(a->commit >= a->lead_index && raft_log_term(&a->log, a->commit) == a->term,
 	     "no configuration comes before an entry of the own term is committed");
 	RULE(!check_is_joint(was) || !check_is_joint(is), "after a joint configuration comes the final one");
+	RULE(!c->effects->change_given_up || !a->changing,
+	     "when a change is taken back, nobody comes or goes any more");
 	RULE(same_voters(was, is), "who decides on one side of a configuration decides on a side of the next");
 	return check_new_ids(was, is);
 }

@@ -77,6 +77,7 @@ void flow_beat(struct ikada_raft *raft)
 {
 	for (uint32_t slot = 0; slot < raft->member_count; slot++) {
 		raft->peers[slot].waiting = false;
+		raft->peers[slot].silent++;
 		raft->peers[slot].owed_snapshot = raft->peers[slot].state == PEER_SNAPSHOT;
 	}
 	flow_owe(raft);

@@ -75,6 +75,7 @@ static void begin(struct ikada_effects *effects)
 	effects->refused_changes = (struct ikada_id_range){0, 0};
 	effects->refused_changes_why = IKADA_REFUSED_NOT_LEADER;
 	effects->transfer_ended = false;
+	effects->change_given_up = false;
 	effects->forgot = 0;
 }
 

@@ -52,6 +52,8 @@ struct peer {
 	bool caught_up;	      /* JOINING: a round of catching up was short enough. */
 	uint64_t catch_index; /* The round under way ends when it has this entry, ... */
 	uint64_t catch_ns;    /* ... and began at this time, raw. */
+	uint32_t slow_rounds; /* JOINING: how many rounds were too long. */
+	uint32_t silent;      /* JOINING: heartbeats since it was heard. */
 };
 
 /* A message with entries that was sent and not yet answered. */

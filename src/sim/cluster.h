@@ -28,7 +28,7 @@ struct member {
 	bool lost;
 	bool held;	     /* Nobody is to start it now. */
 	struct rules *rules; /* Those of its cluster. */
-	char list[256]; /* As for --cluster, unless it is that of the cluster. */
+	char list[256];	     /* As for --cluster, unless it is that of the cluster. */
 };
 
 struct cluster_counters {

@@ -16,7 +16,7 @@
 #define NS_PER_MS ((uint64_t)1000000)
 #define NS_PER_S ((uint64_t)1000000000)
 
-enum { PERCENT = 25, DEATHS_MAX = 3, CHANGES_MAX = 24 };
+enum { DEATHS_MAX = 3, CHANGES_MAX = 24 };
 
 enum stage { NOT_YET, UNDER_WAY, RECOVERED, CALLED_OFF };
 
@@ -34,14 +34,12 @@ struct disaster {
 	struct mem *mem;
 	struct rng rng;
 	uint64_t hurry;
-	bool takes_place; /* In this run. */
 	bool over;
 	enum stage stage;
 	void (*step)(struct disaster *d);
-	uint32_t survivors[RULES_NODES_MAX];
-	uint32_t count, next, deaths;
+	struct rules_survivors survivors;
+	uint32_t next, deaths;
 	struct release releases[RULES_NODES_MAX];
-	struct ikada_recovery found[RULES_NODES_MAX]; /* By node, before. */
 	char list[RULES_NODES_MAX * IKADA_SURVIVOR_BYTES];
 	uint64_t old_cluster_id, new_cluster_id;
 	struct rules *rules; /* Of the new cluster. */
@@ -89,11 +87,11 @@ static enum sim_crash draw_crash(struct disaster *d)
 
 static void shuffle(struct disaster *d)
 {
-	for (uint32_t i = d->count; i > 1; i--) {
+	for (uint32_t i = d->survivors.count; i > 1; i--) {
 		uint32_t j = (uint32_t)rng_below(&d->rng, i);
-		uint32_t kept = d->survivors[j];
-		d->survivors[j] = d->survivors[i - 1];
-		d->survivors[i - 1] = kept;
+		uint32_t kept = d->survivors.numbers[j];
+		d->survivors.numbers[j] = d->survivors.numbers[i - 1];
+		d->survivors.numbers[i - 1] = kept;
 	}
 }
 
@@ -234,18 +232,22 @@ static void call_off(struct disaster *d)
 
 static void begin_anew(struct disaster *d, uint64_t lost)
 {
+	const struct rules_survivors *all = &d->survivors;
+	const struct ikada_recovery *first = &all->found[all->numbers[0]];
 	bool different = false;
-	for (uint32_t i = 1; i < d->count; i++)
-		different |= d->found[d->survivors[i]].last_index != d->found[d->survivors[0]].last_index ||
-			     d->found[d->survivors[i]].last_term != d->found[d->survivors[0]].last_term;
+	for (uint32_t i = 1; i < all->count; i++) {
+		const struct ikada_recovery *other = &all->found[all->numbers[i]];
+		different |= other->last_index != first->last_index || other->last_term != first->last_term;
+	}
 	d->counters.recovered++;
-	d->counters.of_one += d->count == 1;
-	d->counters.of_two += d->count == 2;
-	d->counters.of_more += d->count > 2;
+	d->counters.of_one += d->survivors.count == 1;
+	d->counters.of_two += d->survivors.count == 2;
+	d->counters.of_more += d->survivors.count > 2;
 	d->counters.different += different;
 	d->counters.losing += lost > 0;
 	d->counters.lost += lost;
-	cluster_say(d->cluster, "recovered: %" PRIu32 " survivors, %" PRIu64 " committed entries lost", d->count, lost);
+	cluster_say(d->cluster, "recovered: %" PRIu32 " survivors, %" PRIu64 " committed entries lost",
+		    d->survivors.count, lost);
 	if (lost > 0)
 		history_begin_anew(d->history);
 	cluster_begin_anew(d->cluster, d->rules);
@@ -260,33 +262,28 @@ static void begin_anew(struct disaster *d, uint64_t lost)
 /* It was done, as its disk says; who begins is looked at last. */
 static void verify(struct disaster *d)
 {
-	uint64_t begins = d->told.begins - 1, known = 0, lost = 0;
-	for (uint32_t i = 0; i < d->count; i++) {
-		const struct ikada_recovery *found = &d->found[d->survivors[i]];
-		known = found->commit > known ? found->commit : known;
-	}
-	for (uint32_t i = 0; i <= d->count; i++) {
-		uint32_t number = i == d->count ? (uint32_t)begins : d->survivors[i];
-		if (i < d->count && number == begins)
+	uint64_t begins = d->told.begins - 1, lost = 0;
+	for (uint32_t i = 0; i <= d->survivors.count; i++) {
+		uint32_t number = i == d->survivors.count ? (uint32_t)begins : d->survivors.numbers[i];
+		if (i < d->survivors.count && number == begins)
 			continue;
 		if (!run_open(d, number, false)) {
 			soon(d, verify);
 			return;
 		}
-		bool opened = d->node != NULL;
-		if (opened && !d->told.done)
-			cluster_fail(d->cluster, "recovery: node %" PRIu32 " is not what it became", number + 1);
-		else if (opened && number == begins)
-			d->rules = rules_recovered(d->cluster->rules, number, d->node, &d->found[number], known, &lost);
+		bool is = d->node != NULL && d->told.done;
+		if (d->node != NULL && !is)
+			snprintf(d->error, sizeof d->error, "it is not what it became");
+		if (is && number == begins)
+			d->rules = rules_recovered(d->cluster->rules, &d->survivors, number, d->node, &lost);
 		run_close(d);
-		if (!opened) {
+		if (!is) {
 			if (excused(d))
 				soon(d, verify);
 			return;
 		}
 	}
-	if (d->rules != NULL)
-		begin_anew(d, lost);
+	begin_anew(d, lost);
 }
 
 static void become(struct disaster *d);
@@ -310,11 +307,11 @@ static void wait_for_it(struct disaster *d)
 
 static void become(struct disaster *d)
 {
-	if (d->next == d->count) {
+	if (d->next == d->survivors.count) {
 		verify(d);
 		return;
 	}
-	uint32_t number = d->survivors[d->next];
+	uint32_t number = d->survivors.numbers[d->next];
 	d->dies_after = 0;
 	d->dies_at_ns = UINT64_MAX;
 	if (d->deaths < DEATHS_MAX && chance(d, 50)) {
@@ -339,22 +336,26 @@ static void become(struct disaster *d)
 /* The one of this name is lost as well. */
 static void drop(struct disaster *d, uint32_t at)
 {
-	struct member *member = &d->cluster->members[d->survivors[at]];
+	struct member *member = &d->cluster->members[d->survivors.numbers[at]];
 	cluster_say(d->cluster, "node %" PRIu32 " is given up: %s", member->number + 1, d->error);
 	cluster_lose(member, SIM_KILL);
-	d->survivors[at] = d->survivors[--d->count];
+	d->survivors.numbers[at] = d->survivors.numbers[--d->survivors.count];
 }
 
-static bool says(const struct disaster *d, const char *text)
+/* It is no survivor: it never was a member, as far as it knows; or without it the majority is lost, with it not. */
+static bool is_none(const struct disaster *d)
 {
-	return strstr(d->error, text) != NULL;
+	bool empty = strstr(d->error, "holds no cluster") != NULL || strstr(d->error, "holds no identity") != NULL;
+	return (empty && !rules_promised(d->cluster->rules, d->member->number)) ||
+	       strstr(d->error, "is no member of the last configuration") != NULL ||
+	       strstr(d->error, "are a majority") != NULL;
 }
 
 /* Each survivor is asked what it would do, or how far its log goes. False: not now, or not any more. */
 static bool ask_each(struct disaster *d, void (*step)(struct disaster *d))
 {
-	for (uint32_t i = 0; i < d->count; i++) {
-		uint32_t number = d->survivors[i];
+	for (uint32_t i = 0; i < d->survivors.count; i++) {
+		uint32_t number = d->survivors.numbers[i];
 		if (!run_open(d, number, false)) {
 			soon(d, step);
 			return false;
@@ -362,9 +363,9 @@ static bool ask_each(struct disaster *d, void (*step)(struct disaster *d))
 		bool opened = d->node != NULL;
 		run_close(d);
 		if (opened && d->list[0] == '\0') {
-			d->found[number] = d->told;
+			d->survivors.found[number] = d->told;
 			rules_survivor(d->cluster->rules, number, &d->told);
-		} else if (!opened && (says(d, "holds no cluster") || says(d, "is no member") || says(d, "majority"))) {
+		} else if (!opened && is_none(d)) {
 			drop(d, i);
 			then(d, 0, step);
 			return false;
@@ -382,15 +383,15 @@ static void look(struct disaster *d)
 	d->list[0] = '\0';
 	if (!ask_each(d, look))
 		return;
-	if (d->count == 0) {
+	if (d->survivors.count == 0) {
 		call_off(d);
 		return;
 	}
 	shuffle(d);
 	size_t used = 0;
-	for (uint32_t i = 0; i < d->count; i++)
+	for (uint32_t i = 0; i < d->survivors.count; i++)
 		used += (size_t)snprintf(d->list + used, sizeof d->list - used, "%s%s", i == 0 ? "" : ",",
-					 d->found[d->survivors[i]].survivor);
+					 d->survivors.found[d->survivors.numbers[i]].survivor);
 	if (!ask_each(d, look))
 		return;
 	d->old_cluster_id = d->told.cluster_id;
@@ -402,17 +403,157 @@ static void look(struct disaster *d)
 
 static void fall(struct disaster *d)
 {
-	for (uint32_t i = 0; i < d->count; i++) {
-		struct member *member = &d->cluster->members[d->survivors[i]];
+	for (uint32_t i = 0; i < d->survivors.count; i++) {
+		struct member *member = &d->cluster->members[d->survivors.numbers[i]];
 		member->held = true;
 		cluster_crash(member, draw_crash(d));
+		for (uint32_t j = 0; j < d->cluster->count; j++)
+			if (j != member->number)
+				sim_net_heal(member->host, d->cluster->members[j].host);
 	}
 	soon(d, look);
 }
 
-static void ask_leader(void *context)
+static bool votes(const struct ikada_config *config, uint32_t number)
 {
-	struct ikada_node_status *status = context;
-	(void)status;
+	for (uint32_t i = 0; i < config->count; i++)
+		if (config->members[i].id == number + 1)
+			return config->members[i].standing != IKADA_LEARNER &&
+			       config->members[i].standing != IKADA_JOINING;
+	return false;
 }
 
+/* Any of those who run, as long as the others are a majority; whether they are is judged by each log, later. */
+static void choose(struct disaster *d, const struct ikada_config *config)
+{
+	uint32_t voters = 0, voices = 0, chosen = 0;
+	uint32_t most = 1 + (uint32_t)rng_below(&d->rng, 3);
+	d->survivors.count = 0;
+	for (uint32_t i = 0; i < d->cluster->count; i++) {
+		voters += votes(config, i);
+		if (d->cluster->members[i].active)
+			d->survivors.numbers[d->survivors.count++] = i;
+	}
+	shuffle(d);
+	for (uint32_t i = 0; i < d->survivors.count && chosen < most; i++) {
+		uint32_t voice = votes(config, d->survivors.numbers[i]);
+		if (2 * (voices + voice) > voters)
+			continue;
+		voices += voice;
+		d->survivors.numbers[chosen++] = d->survivors.numbers[i];
+	}
+	d->survivors.count = chosen;
+}
+
+/* Some of them hear nothing of the others for a while, so that their logs are not the same. */
+static void cut_some(struct disaster *d)
+{
+	for (uint32_t i = 0; i < d->survivors.count; i++) {
+		struct sim_host *host = d->cluster->members[d->survivors.numbers[i]].host;
+		if (!chance(d, 40))
+			continue;
+		for (uint32_t j = 0; j < d->cluster->count; j++)
+			if (j != d->survivors.numbers[i])
+				sim_net_cut(host, d->cluster->members[j].host, true);
+	}
+}
+
+static void lose(struct disaster *d)
+{
+	cluster_say(d->cluster, "a majority is lost for ever");
+	for (uint32_t i = 0; i < d->cluster->count; i++) {
+		struct member *member = &d->cluster->members[i];
+		bool stays = !member->active;
+		for (uint32_t j = 0; j < d->survivors.count; j++)
+			stays |= d->survivors.numbers[j] == i;
+		if (stays)
+			continue;
+		cluster_lose(member, draw_crash(d));
+		for (uint32_t j = 0; j < CLIENTS_HOSTS; j++)
+			sim_net_break(clients_host(d->clients, j), member->host);
+	}
+	then(d, rng_below(&d->rng, 400 * NS_PER_MS) / d->hurry, fall);
+}
+
+static void strike(struct disaster *d)
+{
+	const struct member *leader = cluster_leader(d->cluster);
+	struct ikada_node_status status;
+	if (d->over)
+		return;
+	if (leader == NULL || leader->server == NULL) {
+		soon(d, strike);
+		return;
+	}
+	ikada_node_status(server_node(leader->server), &status);
+	d->stage = UNDER_WAY;
+	churn_pause(d->churn, true);
+	choose(d, &status.raft.config);
+	cut_some(d);
+	then(d, rng_below(&d->rng, 2 * NS_PER_S) / d->hurry, lose);
+}
+
+/* ---- For the owner ---- */
+
+struct disaster *disaster_create(struct cluster *cluster, struct clients *clients, struct history *history,
+				 struct churn *churn, uint64_t hurry, uint64_t seed)
+{
+	struct disaster *d = mem_zero(cluster->mem, sizeof *d);
+	d->cluster = cluster;
+	d->clients = clients;
+	d->history = history;
+	d->churn = churn;
+	d->sim = cluster->sim;
+	d->mem = cluster->mem;
+	d->rng = rng_seed(seed);
+	d->hurry = hurry;
+	return d;
+}
+
+void disaster_destroy(struct disaster *d)
+{
+	if (d->rules != NULL && d->stage != RECOVERED)
+		rules_destroy(d->rules);
+	mem_free(d->mem, d);
+}
+
+void disaster_start(struct disaster *d)
+{
+	then(d, rng_between(&d->rng, 4 * NS_PER_S, 20 * NS_PER_S) / d->hurry, strike);
+}
+
+void disaster_end(struct disaster *d)
+{
+	d->over = true;
+}
+
+const struct disaster_counters *disaster_counters(const struct disaster *d)
+{
+	return &d->counters;
+}
+
+void disaster_judge(const struct disaster *d, char *failure, size_t size)
+{
+	if (d->stage == UNDER_WAY)
+		snprintf(failure, size, "progress: the recovery did not come to its end");
+	for (uint32_t i = 0; i < d->cluster->count && d->stage == RECOVERED; i++) {
+		const struct member *member = &d->cluster->members[i];
+		struct ikada_node_status status;
+		if (member->server == NULL || (!member->active && !member->lost))
+			continue;
+		ikada_node_status(server_node(member->server), &status);
+		if (status.cluster_id != d->new_cluster_id &&
+		    (member->active || (status.cluster_id != d->old_cluster_id && status.cluster_id != 0)))
+			snprintf(failure, size,
+				 "recovery: node %" PRIu32 " is in cluster %016" PRIx64 ", not in %016" PRIx64, i + 1,
+				 status.cluster_id, member->active ? d->new_cluster_id : d->old_cluster_id);
+		if (member->lost && status.cluster_id == d->new_cluster_id)
+			snprintf(failure, size, "recovery: node %" PRIu32 ", which was lost, is in the new cluster",
+				 i + 1);
+		for (uint32_t j = 0; member->active && j < status.member_count; j++)
+			if (d->cluster->members[status.members[j].id - 1].lost)
+				snprintf(failure, size,
+					 "recovery: node %" PRIu32 " has the lost node %" PRIu64 " as a member", i + 1,
+					 status.members[j].id);
+	}
+}

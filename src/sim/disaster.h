@@ -17,13 +17,13 @@
 struct disaster;
 
 struct disaster_counters {
-	uint64_t recovered;		 /* Clusters, ... */
+	uint64_t recovered;		  /* Clusters, ... */
 	uint64_t of_one, of_two, of_more; /* ... of so many survivors. */
-	uint64_t different;		 /* Their logs were. */
-	uint64_t died;			 /* In the middle of it. */
-	uint64_t losing;		 /* Entries that had been committed were lost, ... */
-	uint64_t lost;			 /* ... so many. */
-	uint64_t called_off;		 /* No survivor had a log, or those who had were a majority after all. */
+	uint64_t different;		  /* Their logs were. */
+	uint64_t died;			  /* In the middle of it. */
+	uint64_t losing;		  /* Entries that had been committed were lost, ... */
+	uint64_t lost;			  /* ... so many. */
+	uint64_t called_off;		  /* No survivor had a log, or those who had were a majority after all. */
 };
 
 /* `hurry`: as of faults. */

@@ -43,6 +43,8 @@ static const struct lab_case cases[] = {
 	{"snapshot-install-crash", 3, lab_snapshot_install_crash, "who was down is brought back by a snapshot"},
 	{"snapshot-install-unreliable-crash", 3, lab_snapshot_install_unreliable_crash,
 	 "the same on an unreliable network"},
+	{"snapshot-install-tail", 5, lab_snapshot_install_tail,
+	 "a snapshot is installed, and the entries of the next leader behind it are kept"},
 	{"snapshot-all-crash", 3, lab_snapshot_all_crash, "all restart with snapshots: indices go on"},
 	{"snapshot-init", 3, lab_snapshot_init, "the state after a restart is the snapshot's, and the log's"},
 	{"kv-5", 5, NULL, "the service under all faults: histories are linearizable"},

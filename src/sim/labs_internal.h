@@ -37,6 +37,7 @@ void lab_snapshot_install(struct lab *lab);
 void lab_snapshot_install_unreliable(struct lab *lab);
 void lab_snapshot_install_crash(struct lab *lab);
 void lab_snapshot_install_unreliable_crash(struct lab *lab);
+void lab_snapshot_install_tail(struct lab *lab);
 void lab_snapshot_all_crash(struct lab *lab);
 void lab_snapshot_init(struct lab *lab);
 

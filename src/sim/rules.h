@@ -17,13 +17,12 @@
 #define IKADA_SIM_RULES_H
 
 #include "base/mem.h"
-#include "ikada/raft.h"
+#include "ikada/node.h"
 #include "node/observe.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct ikada_node;
 struct rules;
 
 enum { RULES_NODES_MAX = 9 };
@@ -86,17 +85,21 @@ void rules_ended(struct rules *rules, uint32_t node);
 
 /* ---- A majority is lost for ever, and ikada_node_recover makes a new cluster: rules_recover.c ---- */
 
-struct ikada_recovery;
+/* It has told others of a term, or acknowledged an entry, since its disk is new. */
+bool rules_promised(const struct rules *rules, uint32_t node);
 /* What was found on a survivor's disk: all that it had promised must be there. */
 void rules_survivor(struct rules *rules, uint32_t node, const struct ikada_recovery *found);
+struct rules_survivors {
+	uint32_t count;
+	uint32_t numbers[RULES_NODES_MAX];
+	struct ikada_recovery found[RULES_NODES_MAX]; /* On their disks, by number of the node. */
+};
 /*
- * Rules for the new cluster, which begins with the log of node `begins`, as `opened` has it, where `found` was found
- * before. The survivors know `known` to be committed. That, and what was acknowledged with the help of a survivor, must
- * be there; *lost is the number of committed entries that are not. The lost nodes stay with the old rules, which must
- * live on.
+ * Rules for the new cluster, which begins with the log of node `begins`, as `opened` has it. What must be left, is; of
+ * what was committed, *lost entries are not. The lost nodes stay with the old rules, which must live on.
  */
-struct rules *rules_recovered(const struct rules *old, uint32_t begins, const struct ikada_node *opened,
-			      const struct ikada_recovery *found, uint64_t known, uint64_t *lost);
+struct rules *rules_recovered(const struct rules *old, const struct rules_survivors *survivors, uint32_t begins,
+			      const struct ikada_node *opened, uint64_t *lost);
 
 /* The first broken rule, as a sentence; NULL: none. */
 const char *rules_failure(const struct rules *rules);

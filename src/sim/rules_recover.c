@@ -12,6 +12,12 @@
 
 #include <inttypes.h>
 
+bool rules_promised(const struct rules *rules, uint32_t node)
+{
+	const struct watched *w = &rules->nodes[node];
+	return w->told_term > 0 || w->vote_term > 0 || w->acked > 0 || w->durable > 0;
+}
+
 void rules_survivor(struct rules *rules, uint32_t node, const struct ikada_recovery *found)
 {
 	const struct watched *w = &rules->nodes[node];
@@ -20,8 +26,8 @@ void rules_survivor(struct rules *rules, uint32_t node, const struct ikada_recov
 		rules_broken(rules, "the disk of node %" PRIu32 " is that of another incarnation", node + 1);
 	if (found->last_index < promised || found->last_term < rules_get(&w->terms, promised))
 		rules_broken(rules,
-			     "node %" PRIu32 " had acknowledged index %" PRIu64 " (durable %" PRIu64 ") of term %" PRIu64
-			     ", and its disk ends at index %" PRIu64 " of term %" PRIu64,
+			     "node %" PRIu32 " had acknowledged index %" PRIu64 " (durable %" PRIu64
+			     ") of term %" PRIu64 ", and its disk ends at index %" PRIu64 " of term %" PRIu64,
 			     node + 1, w->acked, w->durable, rules_get(&w->terms, promised), found->last_index,
 			     found->last_term);
 }
@@ -35,33 +41,40 @@ static void keep_known(struct rules *rules, const struct rules *old, const struc
 				rules_add_known(rules, i, known);
 }
 
-static uint64_t count_lost(struct rules *rules, const struct rules *old, const struct ikada_recovery *found,
-			   uint64_t known)
+/* A survivor knows this entry to be committed, or helped to. */
+static bool must_be_there(const struct rules_survivors *all, uint64_t index, uint64_t in)
+{
+	for (uint32_t i = 0; i < all->count; i++) {
+		const struct ikada_recovery *s = &all->found[all->numbers[i]];
+		if (index <= s->commit || in < s->last_term || (in == s->last_term && index <= s->last_index))
+			return true;
+	}
+	return false;
+}
+
+static uint64_t count_lost(struct rules *rules, const struct rules *old, const struct rules_survivors *all,
+			   uint64_t last)
 {
 	uint64_t lost = 0;
 	for (uint64_t i = 1; i <= rules_last(&old->committed); i++) {
 		uint64_t in = rules_get(&old->committed_in, i);
 		uint64_t term = rules_get(&old->committed, i);
-		if (i <= found->last_index && rules_get(&rules->committed, i) == term)
+		if (i <= last && rules_get(&rules->committed, i) == term)
 			continue;
 		lost++;
-		if (i <= known)
+		if (must_be_there(all, i, in))
 			rules_broken(rules,
 				     "recovery: the entry of term %" PRIu64 " at index %" PRIu64
-				     ", which a survivor knew to be committed, is lost",
-				     term, i);
-		if (in < found->last_term || (in == found->last_term && i <= found->last_index))
-			rules_broken(rules,
-				     "recovery: the entry of term %" PRIu64 " at index %" PRIu64
-				     ", committed in term %" PRIu64 ", is lost, though the log ends in term %" PRIu64,
-				     term, i, in, found->last_term);
+				     ", committed in term %" PRIu64 ", is lost; a survivor knew, or had helped",
+				     term, i, in);
 	}
 	return lost;
 }
 
-struct rules *rules_recovered(const struct rules *old, uint32_t begins, const struct ikada_node *opened,
-			      const struct ikada_recovery *found, uint64_t known, uint64_t *lost)
+struct rules *rules_recovered(const struct rules *old, const struct rules_survivors *all, uint32_t begins,
+			      const struct ikada_node *opened, uint64_t *lost)
 {
+	const struct ikada_recovery *found = &all->found[begins];
 	struct rules *rules = rules_create(old->mem, old->count, &old->hooks);
 	const struct watched *was = &old->nodes[begins];
 	struct watched *w = &rules->nodes[begins];
@@ -84,7 +97,7 @@ struct rules *rules_recovered(const struct rules *old, uint32_t begins, const st
 	w->told_term = was->told_term;
 	w->vote_term = was->vote_term;
 	w->vote = was->vote;
-	*lost = count_lost(rules, old, found, known);
+	*lost = count_lost(rules, old, all, found->last_index);
 	if (cache->last != found->last_index + 1 || entry.term <= found->last_term || entry.term <= was->told_term)
 		rules_broken(rules,
 			     "recovery: node %" PRIu32 " has told of term %" PRIu64 ", its log ended at index %" PRIu64

@@ -21,8 +21,10 @@ struct phases {
 
 static const struct phases phases_long = {1, 40 * NS_PER_S, 50 * NS_PER_S, 56 * NS_PER_S, 60 * NS_PER_S};
 static const struct phases phases_brief = {8, 4 * NS_PER_S, 5400 * NS_PER_MS, 5700 * NS_PER_MS, 6 * NS_PER_S};
+/* Who waits to become a member may have to wait for a handshake that nobody answers, and that is not hurried. */
+static const struct phases phases_brief_churn = {8, 4 * NS_PER_S, 8400 * NS_PER_MS, 8700 * NS_PER_MS, 9 * NS_PER_S};
 
-enum { CALM_RATE_MIN = 100 }; /* Operations a second. */
+enum { CALM_RATE_MIN = 100 /* Operations a second. */, DISASTER_PERCENT = 25 };
 
 struct run {
 	struct mem mem;
@@ -31,7 +33,8 @@ struct run {
 	struct history *history;
 	struct clients *clients;
 	struct faults *faults;
-	struct churn *churn; /* NULL: members stay. */
+	struct churn *churn;	   /* NULL: members stay. */
+	struct disaster *disaster; /* NULL: none. */
 	uint64_t leaders_before_calm;
 	const struct phases *phases;
 	const struct run_settings *settings;
@@ -152,7 +155,7 @@ static void open_run(struct run *run, const struct run_settings *settings)
 {
 	mem_init(&run->mem, true);
 	run->settings = settings;
-	run->phases = settings->brief ? &phases_brief : &phases_long;
+	run->phases = !settings->brief ? &phases_long : settings->churn ? &phases_brief_churn : &phases_brief;
 	run->sim = sim_create(settings->seed);
 	struct rng rng = sim_rng(run->sim, 1);
 	uint32_t nodes = draw_nodes(&rng);
@@ -166,8 +169,12 @@ static void open_run(struct run *run, const struct run_settings *settings)
 	};
 	sim_set_hooks(run->sim, &hooks);
 	const struct rules_hooks rules_hooks = {.context = run, .point = on_point, .snapshot_step = on_snapshot_step};
+	struct rng fate = sim_rng(run->sim, 3);
+	bool disaster = settings->churn && rng_below(&fate, 100) < DISASTER_PERCENT;
 	if (settings->churn && nodes < 3)
 		nodes = 3;
+	if (disaster && rng_below(&fate, 2) == 0)
+		nodes = 5; /* So that there may be two survivors. */
 	cluster_create(&run->cluster, run->sim, &run->mem, settings->churn ? RULES_NODES_MAX : nodes, &rules_hooks);
 	if (settings->churn)
 		cluster_begin_with(&run->cluster, nodes < 5 ? nodes : 5);
@@ -196,6 +203,9 @@ static void open_run(struct run *run, const struct run_settings *settings)
 		hurry_world(run);
 	if (settings->churn)
 		run->churn = churn_create(&run->cluster, rng_next(&rng));
+	if (disaster)
+		run->disaster = disaster_create(&run->cluster, run->clients, run->history, run->churn,
+						run->phases->hurry, rng_next(&fate));
 }
 
 /* ---- The run ---- */
@@ -218,11 +228,15 @@ static void live(struct run *run)
 	faults_start(run->faults);
 	if (run->churn != NULL)
 		churn_start(run->churn);
+	if (run->disaster != NULL)
+		disaster_start(run->disaster);
 	if (!run_until(run, run->phases->faults_end_ns))
 		return;
 	faults_end(run->faults);
 	if (run->churn != NULL)
 		churn_end(run->churn);
+	if (run->disaster != NULL)
+		disaster_end(run->disaster);
 	if (!run_until(run, run->phases->calm_from_ns))
 		return;
 	run->leaders_before_calm = rules_counters(run->cluster.rules)->leaders;
@@ -238,6 +252,8 @@ static void judge(struct run *run, char *failure, size_t size)
 {
 	if (run->churn != NULL)
 		churn_judge(run->churn, failure, size);
+	if (run->disaster != NULL && failure[0] == '\0')
+		disaster_judge(run->disaster, failure, size);
 	if (failure[0] == '\0')
 		history_judge(run->history, failure, size);
 	if (failure[0] != '\0')
@@ -284,10 +300,14 @@ void run_seed(const struct run_settings *settings, struct run_result *result)
 	result->history = *history_counters(run.history);
 	if (run.churn != NULL)
 		result->churn = *churn_counters(run.churn);
+	if (run.disaster != NULL)
+		result->disaster = *disaster_counters(run.disaster);
 	sim_destroy(run.sim);
 	faults_destroy(run.faults);
 	if (run.churn != NULL)
 		churn_destroy(run.churn);
+	if (run.disaster != NULL)
+		disaster_destroy(run.disaster);
 	clients_destroy(run.clients);
 	history_destroy(run.history);
 	cluster_destroy(&run.cluster);

@@ -1,13 +1,15 @@
 /*
  * One run of the simulation: a cluster, its clients and its faults, all from one seed; 60 virtual seconds, of which the
  * first 40 have faults. Progress is demanded of the last 20; then everything seen is judged. A short run is 6 seconds,
- * 4 of them with faults, which come, and go, eight times as fast.
+ * 4 of them with faults, which come, and go, eight times as fast; 9 if members change. Then, in one run of four, a
+ * majority is lost for ever: disaster.h.
  */
 #ifndef IKADA_SIM_RUN_H
 #define IKADA_SIM_RUN_H
 
 #include "sim/churn.h"
 #include "sim/cluster.h"
+#include "sim/disaster.h"
 #include "sim/faults.h"
 #include "sim/history.h"
 #include "sim/rules.h"
@@ -38,6 +40,7 @@ struct run_result {
 	struct cluster_counters cluster;
 	struct history_counters history;
 	struct churn_counters churn;
+	struct disaster_counters disaster;
 };
 
 void run_seed(const struct run_settings *settings, struct run_result *result);

@@ -194,6 +194,9 @@ static void leader_dies_midway(void)
 	pthread_join(thread, NULL);
 	node_signal(leader, SIGKILL);
 	expect_status(0, "member list", &new, "node 4  voter");
+	expect_status(0, "member demote 4", &new, "node 4 is learner");
+	expect_status(1, "member demote 4", &new, "node 4 does not vote");
+	expect_status(0, "member promote 4", &new, "node 4 is voter");
 	expect_status(1, "member list", leader, "Connection refused");
 	expect_status(1, "member remove 9", &new, "node 9 is not a member");
 	expect_status(2, "member promote 2 --learner", &new, "--learner goes with add only");

@@ -234,6 +234,49 @@ static void test_never_catches_up(void **state)
 	end_world(w);
 }
 
+/* Nor does one wait for ever: it becomes a learner, and can be promoted when it is back. */
+static void test_change_is_taken_back(void **state)
+{
+	(void)state;
+	struct world *w = make_three(25, 0);
+	struct member *new = &w->members[3];
+	start(new);
+	run(w, 500 * MS);
+	change(w, IKADA_MEMBER_ADD, 4, "n4:7000");
+	crash(new, SIM_POWER);
+	run(w, 200 * S);
+	struct ikada_node_status status = status_of(await_leader(w));
+	assert_int_equal(status.members[place(&status, 4)].standing, IKADA_LEARNER);
+	assert_int_equal(lines_with(w, "node 4 (incarnation"), 1);
+	start(new);
+	run(w, 1 * S);
+	change(w, IKADA_MEMBER_PROMOTE, 4, NULL);
+	await_standing(w, 4, IKADA_VOTER, 4);
+	/* A disk that is to replace another one, and does not come: the old one stays, and is replaced by the next. */
+	crash(new, SIM_POWER);
+	sim_disk_wipe(new->host);
+	uint64_t old = status_of(leader(w)).members[3].incarnation;
+	start(new);
+	run(w, 1 * S);
+	change(w, IKADA_MEMBER_REPLACE, 4, NULL);
+	crash(new, SIM_POWER);
+	sim_disk_wipe(new->host);
+	run(w, 200 * S);
+	status = status_of(await_leader(w));
+	assert_int_equal(status.member_count, 4);
+	assert_int_equal(status.members[place(&status, 4)].standing, IKADA_VOTER);
+	assert_int_equal(status.members[place(&status, 4)].incarnation, old);
+	assert_int_equal(lines_with(w, "does not replace the one before it"), 1);
+	start(new);
+	run(w, 1 * S);
+	change(w, IKADA_MEMBER_REPLACE, 4, NULL);
+	for (int i = 0; i < 500 && status_of(leader(w)).members[3].incarnation == old; i++)
+		run(w, 10 * MS);
+	await_standing(w, 4, IKADA_VOTER, 4);
+	expect_equal(w);
+	end_world(w);
+}
+
 /* ---- Wiped ---- */
 
 static void test_wiped_is_replaced(void **state)
@@ -567,6 +610,7 @@ int main(void)
 		cmocka_unit_test(test_never_catches_up),     cmocka_unit_test(test_wiped_is_replaced),
 		cmocka_unit_test(test_removed_knocks_again), cmocka_unit_test(test_vote_is_given_again),
 		cmocka_unit_test(test_disk_is_set_back),     cmocka_unit_test(test_demoted),
+		cmocka_unit_test(test_change_is_taken_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -369,6 +369,98 @@ static void rounds(void **state)
 	end(cores);
 }
 
+/* A change of this leader waits for member 2, of incarnation 102 (or a new one of member 3, 1103). */
+static struct cores *waiting(bool replaces)
+{
+	struct ikada_config now = {.max_id = 3};
+	struct ikada_config wanted = {.max_id = 3};
+	for (uint64_t id = 1; id <= 3; id += 2)
+		now.members[now.count++] = (struct ikada_member){id, cores_incarnation(id), IKADA_VOTER};
+	now.max_id = replaces ? 3 : 1;
+	now.count = replaces ? 2 : 1;
+	wanted = now;
+	if (replaces)
+		wanted.members[1].incarnation = 1103;
+	else
+		wanted.members[wanted.count++] = (struct ikada_member){2, 102, IKADA_VOTER};
+	struct cores *cores = lead(&now);
+	acknowledge(cores);
+	cores_change(cores, 1, &wanted);
+	assert_int_equal(cores->change_refused, 0);
+	cores_durable(cores, 1, SIZE_MAX);
+	if (replaces)
+		hold(cores, 3, cores->core[1].status.last_index);
+	assert_true(has(&cores->core[1].status.config, IKADA_JOINING));
+	assert_true(cores->core[1].status.commit == cores->core[1].status.config.index);
+	return cores;
+}
+
+/* Nobody waits for ever: ten rounds that are too long, not nine. What is left is a learner, which can be promoted. */
+static void rounds_end(void **state)
+{
+	(void)state;
+	struct cores *cores = waiting(false);
+	struct core *core = &cores->core[1];
+	struct ikada_message m = {.kind = IKADA_APPEND_REPLY, .term = 1, .from = 2, .from_incarnation = 102, .to = 1};
+	for (uint32_t change = 0; change < 2; change++) {
+		for (uint32_t i = 0; i < 10; i++) {
+			assert_true(has(&core->status.config, IKADA_JOINING));
+			cores->raw_ns += cores->settings.election_min_ns + 1;
+			m.match_index = m.verified_index = core->status.last_index;
+			m.sent_ns = cores->raw_ns;
+			cores_propose(cores, 1, 1, 1);
+			cores_durable(cores, 1, SIZE_MAX);
+			give(cores, &m);
+		}
+		assert_true(core->effects.change_given_up);
+		struct ikada_config wanted = core->status.config;
+		assert_int_equal(wanted.count, 2);
+		assert_int_equal(wanted.members[1].standing, IKADA_LEARNER);
+		wanted.members[1].standing = IKADA_VOTER;
+		cores_durable(cores, 1, SIZE_MAX);
+		cores_change(cores, 1, &wanted);
+		assert_false(core->effects.change_given_up);
+		cores_durable(cores, 1, SIZE_MAX);
+	}
+	/* A short one is enough. */
+	cores->raw_ns += 1;
+	m.match_index = m.verified_index = core->status.last_index;
+	m.sent_ns = cores->raw_ns;
+	give(cores, &m);
+	give(cores, &m);
+	assert_true(has(&core->status.config, IKADA_INCOMING));
+	drop_all(cores);
+	end(cores);
+}
+
+/* Who says nothing for a hundred election timeouts is not waited for; the one that it was to replace stays. */
+static void silence_ends(void **state)
+{
+	(void)state;
+	for (uint32_t replaces = 0; replaces < 2; replaces++) {
+		struct cores *cores = waiting(replaces);
+		struct core *core = &cores->core[1];
+		uint64_t began_ns = cores->raw_ns;
+		while (has(&core->status.config, IKADA_JOINING)) {
+			cores->raw_ns = core->raft->beat_ns;
+			if (replaces)
+				hold(cores, 3, core->status.last_index);
+			cores_tick(cores, 1);
+			assert_int_equal(core->status.role, IKADA_LEADER);
+			drop_all(cores);
+		}
+		assert_true(core->effects.change_given_up);
+		uint64_t waited_ns = cores->raw_ns - began_ns;
+		assert_true(waited_ns >= 100 * cores->settings.election_max_ns - cores->settings.heartbeat_ns);
+		assert_true(waited_ns <= 100 * cores->settings.election_max_ns + cores->settings.heartbeat_ns);
+		assert_int_equal(core->status.config.count, 2);
+		assert_int_equal(core->status.config.members[1].standing, replaces ? IKADA_VOTER : IKADA_LEARNER);
+		assert_int_equal(core->status.config.members[1].incarnation, replaces ? 103 : 102);
+		drop_all(cores);
+		end(cores);
+	}
+}
+
 /* ---- Incarnations ---- */
 
 /* Two disks of one id are two members: a vote for one is none for the other, in the same term, ever. */
@@ -531,7 +623,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(plans),	cmocka_unit_test(limits),
 		cmocka_unit_test(fewer_decide), cmocka_unit_test(staged_can_be_undone),
-		cmocka_unit_test(rounds),	cmocka_unit_test(a_vote_is_for_an_incarnation),
+		cmocka_unit_test(rounds),	cmocka_unit_test(rounds_end),
+		cmocka_unit_test(silence_ends), cmocka_unit_test(a_vote_is_for_an_incarnation),
 		cmocka_unit_test(halted),	cmocka_unit_test(priorities),
 		cmocka_unit_test(ties_end),
 	};
