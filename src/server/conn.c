@@ -117,7 +117,8 @@ static void say_in_turn(struct conn *conn)
 static void put_outcome(struct buf *reply, enum ikada_outcome outcome, bool read)
 {
 	if (outcome == IKADA_BUSY)
-		resp_put_error(reply, "BUSY too many requests are under way; this one was not executed");
+		resp_put_error(reply, "BUSY too many requests are under way, or the leader's disk is full; this one "
+				      "was not executed");
 	else if (outcome == IKADA_TOO_LARGE)
 		resp_put_error(reply, "ERR the request is larger than %zu bytes", RESP_REQUEST_BYTES_MAX);
 	else if (outcome == IKADA_NO_LEADER)

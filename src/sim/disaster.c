@@ -423,8 +423,11 @@ static bool votes(const struct ikada_config *config, uint32_t number)
 	return false;
 }
 
-/* Any of those who run, as long as the others are a majority; whether they are is judged by each log, later. */
-static void choose(struct disaster *d, const struct ikada_config *config)
+/*
+ * Any of those who run, often the leader, as long as the others are a majority; whether they are is judged by each log,
+ * later.
+ */
+static void choose(struct disaster *d, const struct ikada_config *config, uint32_t leader)
 {
 	uint32_t voters = 0, voices = 0, chosen = 0;
 	uint32_t most = 1 + (uint32_t)rng_below(&d->rng, 3);
@@ -435,6 +438,12 @@ static void choose(struct disaster *d, const struct ikada_config *config)
 			d->survivors.numbers[d->survivors.count++] = i;
 	}
 	shuffle(d);
+	bool keep = chance(d, 40);
+	for (uint32_t i = 0; i < d->survivors.count && keep; i++)
+		if (d->survivors.numbers[i] == leader) {
+			d->survivors.numbers[i] = d->survivors.numbers[0];
+			d->survivors.numbers[0] = leader;
+		}
 	for (uint32_t i = 0; i < d->survivors.count && chosen < most; i++) {
 		uint32_t voice = votes(config, d->survivors.numbers[i]);
 		if (2 * (voices + voice) > voters)
@@ -488,9 +497,9 @@ static void strike(struct disaster *d)
 	ikada_node_status(server_node(leader->server), &status);
 	d->stage = UNDER_WAY;
 	churn_pause(d->churn, true);
-	choose(d, &status.raft.config);
+	choose(d, &status.raft.config, leader->number);
 	cut_some(d);
-	then(d, rng_below(&d->rng, 2 * NS_PER_S) / d->hurry, lose);
+	then(d, rng_below(&d->rng, 8 * NS_PER_S) / d->hurry, lose);
 }
 
 /* ---- For the owner ---- */

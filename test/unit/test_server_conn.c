@@ -110,7 +110,7 @@ static void test_outcomes(void **state)
 	refuse(2, IKADA_TOO_LARGE);
 	refuse(0, IKADA_NO_LEADER);
 	expect("-CLUSTERDOWN no leader took the request; it was not executed\r\n"
-	       "-BUSY too many requests are under way; this one was not executed\r\n"
+	       "-BUSY too many requests are under way, or the leader's disk is full; this one was not executed\r\n"
 	       "-UNKNOWN the request may have been executed, or may yet be\r\n");
 	finish(0);
 	expect(":1\r\n-ERR the request is larger than 16777152 bytes\r\n");
@@ -128,7 +128,8 @@ static void test_reads_fail_together(void **state)
 	expect(READ_LOST READ_LOST READ_LOST);
 	send_text(three);
 	refuse(0, IKADA_BUSY);
-	expect_size(3 * strlen("-BUSY too many requests are under way; this one was not executed\r\n"));
+	expect_size(3 * strlen("-BUSY too many requests are under way, or the leader's disk is full; this one was not "
+			       "executed\r\n"));
 	/* Answers that make no sense. */
 	send_text(three);
 	finish_with(0, IKADA_DONE, none, 4);
