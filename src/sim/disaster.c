@@ -5,9 +5,7 @@
  */
 #include "sim/disaster.h"
 
-#include "base/check.h"
-#include "base/list.h"
-#include "node/node_internal.h"
+#include "sim/attempt.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,17 +40,9 @@ struct disaster {
 	struct release releases[RULES_NODES_MAX];
 	char list[RULES_NODES_MAX * IKADA_SURVIVOR_BYTES];
 	uint64_t old_cluster_id, new_cluster_id;
-	struct rules *rules; /* Of the new cluster. */
-	/* The process that looks or recovers. */
-	struct env_ops ops; /* Those of its env, counted. */
-	const struct env_ops *below;
-	struct member *member;
-	bool does, done;
-	uint32_t dies_after; /* So many changes of directories; 0: it does not. */
-	uint64_t dies_at_ns; /* Likewise. */
-	struct ikada_node *node;
-	struct ikada_recovery told;
-	char error[512];
+	struct rules *rules;	/* Of the new cluster. */
+	struct attempt attempt; /* Of the survivor whose turn it is. */
+	uint64_t dies_at_ns;	/* UINT64_MAX: it does not. */
 	struct disaster_counters counters;
 };
 
@@ -95,102 +85,21 @@ static void shuffle(struct disaster *d)
 	}
 }
 
-/* ---- The process that looks or recovers ---- */
-
-static struct disaster *counting(const struct env *env)
+/* Looks at it, or asks what it would do, or does it. False: the process has ended. */
+static bool attempt_now(struct disaster *d, uint32_t number, bool does)
 {
-	return LIST_OF(env->ops, struct disaster, ops);
-}
-
-static void may_die(struct disaster *d)
-{
-	if (d->dies_after == 0 || --d->dies_after > 0)
-		return;
-	d->counters.died++;
-	cluster_crash(d->member, draw_crash(d)); /* Does not return. */
-}
-
-static int counted_rename(struct env *env, const char *from, const char *to)
-{
-	struct disaster *d = counting(env);
-	int status = d->below->rename(env, from, to);
-	may_die(d);
-	return status;
-}
-
-static int counted_make_dir(struct env *env, const char *path)
-{
-	struct disaster *d = counting(env);
-	int status = d->below->make_dir(env, path);
-	may_die(d);
-	return status;
-}
-
-static int counted_sync_dir(struct env *env, const char *path)
-{
-	struct disaster *d = counting(env);
-	int status = d->below->sync_dir(env, path);
-	may_die(d);
-	return status;
-}
-
-static void is_done(void *context)
-{
-	struct disaster *d = context;
-	d->done = true;
-}
-
-static void open_inside(void *context)
-{
-	struct disaster *d = context;
-	struct env *env = sim_host_env(d->member->host);
-	const struct ikada_node_settings settings = {.data_dir = "data", .segment_bytes = 64 * 1024};
-	d->below = env->ops;
-	d->ops = *env->ops;
-	d->ops.rename = counted_rename;
-	d->ops.make_dir = counted_make_dir;
-	d->ops.sync_dir = counted_sync_dir;
-	env->ops = &d->ops;
-	d->node = ikada_node_recover(env, &settings, d->list[0] == '\0' ? NULL : d->list, &d->told,
-				     d->does ? is_done : NULL, d, d->error, sizeof d->error);
-}
-
-static void close_inside(void *context)
-{
-	struct disaster *d = context;
-	if (d->node != NULL)
-		ikada_node_close(d->node);
-	d->node = NULL;
-}
-
-/* False: its process died. Else d->node is NULL, with a line in d->error, or open. */
-static bool run_open(struct disaster *d, uint32_t number, bool does)
-{
-	d->member = &d->cluster->members[number];
-	d->does = does;
-	d->done = false;
-	d->node = NULL;
-	CHECK(!sim_host_running(d->member->host));
-	sim_host_start(d->member->host);
-	return sim_host_run(d->member->host, open_inside, d);
-}
-
-static void run_close(struct disaster *d)
-{
-	if (!sim_host_run(d->member->host, close_inside, d))
-		return;
-	size_t left = sim_host_stop(d->member->host);
-	if (left > 0 && d->member->excuses == 0)
-		cluster_fail(d->cluster, "the recovery of node %" PRIu32 " leaves %zu bytes of memory behind",
-			     d->member->number + 1, left);
+	d->attempt.survivors = d->list[0] == '\0' ? NULL : d->list;
+	d->attempt.does = does;
+	return attempt_open(&d->attempt, &d->cluster->members[number]);
 }
 
 /* It could not be done. True: because of its disk, which will be well again. */
 static bool excused(struct disaster *d)
 {
-	if (d->member->excuses > 0)
+	if (d->attempt.member->excuses > 0)
 		return true;
-	cluster_fail(d->cluster, "node %" PRIu32 " cannot be recovered: %s", d->member->number + 1, d->error);
+	cluster_fail(d->cluster, "node %" PRIu32 " cannot be recovered: %s", d->attempt.member->number + 1,
+		     d->attempt.error);
 	return false;
 }
 
@@ -262,21 +171,21 @@ static void begin_anew(struct disaster *d, uint64_t lost)
 /* It was done, as its disk says; who begins is looked at last. */
 static void verify(struct disaster *d)
 {
-	uint64_t begins = d->told.begins - 1, lost = 0;
+	uint64_t begins = d->attempt.told.begins - 1, lost = 0;
 	for (uint32_t i = 0; i <= d->survivors.count; i++) {
 		uint32_t number = i == d->survivors.count ? (uint32_t)begins : d->survivors.numbers[i];
 		if (i < d->survivors.count && number == begins)
 			continue;
-		if (!run_open(d, number, false)) {
+		if (!attempt_now(d, number, false)) {
 			soon(d, verify);
 			return;
 		}
-		bool is = d->node != NULL && d->told.done;
-		if (d->node != NULL && !is)
-			snprintf(d->error, sizeof d->error, "it is not what it became");
+		bool is = d->attempt.node != NULL && d->attempt.told.done;
+		if (d->attempt.node != NULL && !is)
+			snprintf(d->attempt.error, sizeof d->attempt.error, "it is not what it became");
 		if (is && number == begins)
-			d->rules = rules_recovered(d->cluster->rules, &d->survivors, number, d->node, &lost);
-		run_close(d);
+			d->rules = rules_recovered(d->cluster->rules, &d->survivors, number, d->attempt.node, &lost);
+		attempt_close(&d->attempt);
 		if (!is) {
 			if (excused(d))
 				soon(d, verify);
@@ -290,15 +199,15 @@ static void become(struct disaster *d);
 
 static void wait_for_it(struct disaster *d)
 {
-	if (!sim_host_running(d->member->host)) {
+	if (!sim_host_running(d->attempt.member->host)) {
 		soon(d, become);
-	} else if (d->done) {
-		run_close(d);
+	} else if (d->attempt.done) {
+		attempt_close(&d->attempt);
 		d->next++;
 		soon(d, become);
 	} else if (d->dies_at_ns <= sim_now(d->sim)) {
 		d->counters.died++;
-		cluster_crash(d->member, draw_crash(d));
+		cluster_crash(d->attempt.member, draw_crash(d));
 		soon(d, become);
 	} else {
 		then(d, NS_PER_MS / 4, wait_for_it);
@@ -312,20 +221,21 @@ static void become(struct disaster *d)
 		return;
 	}
 	uint32_t number = d->survivors.numbers[d->next];
-	d->dies_after = 0;
 	d->dies_at_ns = UINT64_MAX;
 	if (d->deaths < DEATHS_MAX && chance(d, 50)) {
 		d->deaths++;
-		d->dies_after = 1 + (uint32_t)rng_below(&d->rng, CHANGES_MAX);
+		d->attempt.dies_after = 1 + (uint32_t)rng_below(&d->rng, CHANGES_MAX);
+		d->attempt.dies_how = draw_crash(d);
 		d->dies_at_ns = sim_now(d->sim) + rng_below(&d->rng, 10 * NS_PER_MS);
 	}
 	cluster_say(d->cluster, "recover node %" PRIu32, number + 1);
-	bool lives = run_open(d, number, true);
-	d->dies_after = 0;
+	bool lives = attempt_now(d, number, true);
+	d->attempt.dies_after = 0;
+	d->counters.died += d->attempt.died;
 	if (!lives) {
 		soon(d, become);
-	} else if (d->node == NULL) {
-		run_close(d);
+	} else if (d->attempt.node == NULL) {
+		attempt_close(&d->attempt);
 		if (excused(d))
 			soon(d, become);
 	} else {
@@ -337,7 +247,7 @@ static void become(struct disaster *d)
 static void drop(struct disaster *d, uint32_t at)
 {
 	struct member *member = &d->cluster->members[d->survivors.numbers[at]];
-	cluster_say(d->cluster, "node %" PRIu32 " is given up: %s", member->number + 1, d->error);
+	cluster_say(d->cluster, "node %" PRIu32 " is given up: %s", member->number + 1, d->attempt.error);
 	cluster_lose(member, SIM_KILL);
 	d->survivors.numbers[at] = d->survivors.numbers[--d->survivors.count];
 }
@@ -345,10 +255,11 @@ static void drop(struct disaster *d, uint32_t at)
 /* It is no survivor: it never was a member, as far as it knows; or without it the majority is lost, with it not. */
 static bool is_none(const struct disaster *d)
 {
-	bool empty = strstr(d->error, "holds no cluster") != NULL || strstr(d->error, "holds no identity") != NULL;
-	return (empty && !rules_promised(d->cluster->rules, d->member->number)) ||
-	       strstr(d->error, "is no member of the last configuration") != NULL ||
-	       strstr(d->error, "are a majority") != NULL;
+	bool empty = strstr(d->attempt.error, "holds no cluster") != NULL ||
+		     strstr(d->attempt.error, "holds no identity") != NULL;
+	return (empty && !rules_promised(d->cluster->rules, d->attempt.member->number)) ||
+	       strstr(d->attempt.error, "is no member of the last configuration") != NULL ||
+	       strstr(d->attempt.error, "are a majority") != NULL;
 }
 
 /* Each survivor is asked what it would do, or how far its log goes. False: not now, or not any more. */
@@ -356,15 +267,15 @@ static bool ask_each(struct disaster *d, void (*step)(struct disaster *d))
 {
 	for (uint32_t i = 0; i < d->survivors.count; i++) {
 		uint32_t number = d->survivors.numbers[i];
-		if (!run_open(d, number, false)) {
+		if (!attempt_now(d, number, false)) {
 			soon(d, step);
 			return false;
 		}
-		bool opened = d->node != NULL;
-		run_close(d);
+		bool opened = d->attempt.node != NULL;
+		attempt_close(&d->attempt);
 		if (opened && d->list[0] == '\0') {
-			d->survivors.found[number] = d->told;
-			rules_survivor(d->cluster->rules, number, &d->told);
+			d->survivors.found[number] = d->attempt.told;
+			rules_survivor(d->cluster->rules, number, &d->attempt.told);
 		} else if (!opened && is_none(d)) {
 			drop(d, i);
 			then(d, 0, step);
@@ -394,8 +305,8 @@ static void look(struct disaster *d)
 					 d->survivors.found[d->survivors.numbers[i]].survivor);
 	if (!ask_each(d, look))
 		return;
-	d->old_cluster_id = d->told.cluster_id;
-	d->new_cluster_id = d->told.new_cluster_id;
+	d->old_cluster_id = d->attempt.told.cluster_id;
+	d->new_cluster_id = d->attempt.told.new_cluster_id;
 	shuffle(d);
 	d->next = 0;
 	become(d);

@@ -85,7 +85,7 @@ void rules_ended(struct rules *rules, uint32_t node);
 
 /* ---- A majority is lost for ever, and ikada_node_recover makes a new cluster: rules_recover.c ---- */
 
-/* It has told others of a term, or acknowledged an entry, since its disk is new. */
+/* It has an entry that others may count on, since its disk is new. */
 bool rules_promised(const struct rules *rules, uint32_t node);
 /* What was found on a survivor's disk: all that it had promised must be there. */
 void rules_survivor(struct rules *rules, uint32_t node, const struct ikada_recovery *found);

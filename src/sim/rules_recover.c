@@ -15,7 +15,7 @@
 bool rules_promised(const struct rules *rules, uint32_t node)
 {
 	const struct watched *w = &rules->nodes[node];
-	return w->told_term > 0 || w->vote_term > 0 || w->acked > 0 || w->durable > 0;
+	return w->acked > 0 || w->durable > 0;
 }
 
 void rules_survivor(struct rules *rules, uint32_t node, const struct ikada_recovery *found)
