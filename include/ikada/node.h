@@ -167,10 +167,10 @@ struct ikada_recovery {
  * When the majority of a cluster is lost for ever: makes a new cluster of the survivors, under a new id, with all the
  * entries that the log of one of them has, committed or not. None of them may be running. First of each data directory
  * with `survivors` NULL: leaves what it holds as it is, and tells what this node is to be named as. Then of each with
- * the same `survivors`, all those names with commas between: the one that is to begin gets the new configuration; of any other
- * the data are set aside, and it is an empty node that the first one takes in. Does nothing unless `done` is given,
- * which is called from the loop of `env` when all is durable; then close the node. It may be done again after an
- * interruption. NULL with a line in `error` when it cannot be. The settings' id and cluster are not used.
+ * the same `survivors`, all those names with commas between: the one that is to begin gets the new configuration; of
+ * any other the data are set aside, and it is an empty node that the first one takes in. Does nothing unless `done` is
+ * given, which is called from the loop of `env` when all is durable; then close the node. It may be done again after
+ * an interruption. NULL with a line in `error` when it cannot be. The settings' id and cluster are not used.
  */
 IKADA_API struct ikada_node *ikada_node_recover(struct env *env, const struct ikada_node_settings *settings,
 						const char *survivors, struct ikada_recovery *found,
