@@ -10,27 +10,13 @@
  *
  * With the others it is set_aside.c.
  */
+#include "node/answer.h"
 #include "node/node_internal.h"
 #include "node/survivors.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-struct answer {
-	char *text;
-	size_t size;
-};
-
-__attribute__((format(printf, 2, 3))) static bool no(const struct answer *answer, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	vsnprintf(answer->text, answer->size, format, args);
-	va_end(args);
-	return false;
-}
 
 /* ---- Looking ---- */
 

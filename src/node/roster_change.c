@@ -3,29 +3,15 @@
  *
  * Who is to come must be known here by its knocking: its incarnation is not for people to type.
  */
+#include "node/answer.h"
 #include "node/node_internal.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 /* Who has not knocked for so long is not there any more. */
 #define KNOCK_FRESH_NS (10 * NS_PER_S)
-
-struct answer {
-	char *text;
-	size_t size;
-};
-
-__attribute__((format(printf, 2, 3))) static bool no(const struct answer *answer, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	vsnprintf(answer->text, answer->size, format, args);
-	va_end(args);
-	return false;
-}
 
 static bool leads(struct ikada_node *node, const struct answer *answer)
 {

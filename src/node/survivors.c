@@ -3,26 +3,12 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "node/answer.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct answer {
-	char *text;
-	size_t size;
-};
-
-__attribute__((format(printf, 2, 3))) static bool no(const struct answer *answer, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	vsnprintf(answer->text, answer->size, format, args);
-	va_end(args);
-	return false;
-}
 
 /* ---- One word ---- */
 
