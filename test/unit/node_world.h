@@ -563,4 +563,29 @@ static inline void judge(struct world *w)
 	}
 }
 
+/* ---- Changes of members ---- */
+
+struct change {
+	struct member *m;
+	enum ikada_member_action action;
+	uint64_t id;
+	const char *address;
+	bool taken;
+	char error[512];
+};
+
+static inline void ask_for_change(void *context)
+{
+	struct change *c = context;
+	c->taken = ikada_node_change(c->m->node, c->action, c->id, c->address, c->error, sizeof c->error);
+}
+
+/* What this member says to it. */
+static inline struct change asked(struct member *m, enum ikada_member_action action, uint64_t id, const char *address)
+{
+	struct change c = {.m = m, .action = action, .id = id, .address = address};
+	assert_true(sim_host_run(m->host, ask_for_change, &c));
+	return c;
+}
+
 #endif

@@ -8,28 +8,6 @@
 
 /* ---- Changes ---- */
 
-struct change {
-	struct member *m;
-	enum ikada_member_action action;
-	uint64_t id;
-	const char *address;
-	bool taken;
-	char error[512];
-};
-
-static void ask(void *context)
-{
-	struct change *c = context;
-	c->taken = ikada_node_change(c->m->node, c->action, c->id, c->address, c->error, sizeof c->error);
-}
-
-static struct change asked(struct member *m, enum ikada_member_action action, uint64_t id, const char *address)
-{
-	struct change c = {.m = m, .action = action, .id = id, .address = address};
-	assert_true(sim_host_run(m->host, ask, &c));
-	return c;
-}
-
 static void expect_no(struct member *m, enum ikada_member_action action, uint64_t id, const char *address,
 		      const char *why)
 {

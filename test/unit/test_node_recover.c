@@ -563,28 +563,13 @@ static void test_refusals(void **state)
 }
 
 /* Asks the one that leads until the change is taken. */
-struct change {
-	struct member *m;
-	enum ikada_member_action action;
-	uint64_t id;
-	const char *address;
-	bool taken;
-	char error[512];
-};
-
-static void ask(void *context)
+static void change(struct world *w, enum ikada_member_action action, uint64_t id, const char *address)
 {
-	struct change *c = context;
-	c->taken = ikada_node_change(c->m->node, c->action, c->id, c->address, c->error, sizeof c->error);
-}
-
-static void change(struct world *w, struct change c)
-{
+	struct change c = {.taken = false};
 	for (int i = 0; i < 500 && !c.taken; i++) {
 		run(w, 10 * MS);
-		c.m = leader(w);
-		if (c.m != NULL)
-			assert_true(sim_host_run(c.m->host, ask, &c));
+		if (leader(w) != NULL)
+			c = asked(leader(w), action, id, address);
 	}
 	if (!c.taken)
 		fail_msg("%s", c.error);
@@ -633,7 +618,7 @@ static void test_new_nodes_after_it(void **state)
 		if (one->node == NULL)
 			fail_msg("%s", one->error);
 		uint64_t before = snapshots_newest(one->node);
-		change(w, (struct change){.action = IKADA_MEMBER_ADD, .id = 9, .address = address});
+		change(w, IKADA_MEMBER_ADD, 9, address);
 		early += !twice && snapshots_newest(one->node) == before;
 		await_both(w, one, new);
 		assert_true(w->steps[NODE_RECEIVE_INSTALLED] >= 1);
