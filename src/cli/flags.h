@@ -31,6 +31,17 @@ struct flag {
 	uint64_t min, max;
 };
 
+/* A node of the cluster, for those who ask one. */
+#define FLAG_HOST(to)                                                                                                  \
+	{                                                                                                              \
+		.name = "host", .value = "HOST", .help = "of any node of the cluster", .text = (to)                    \
+	}
+#define FLAG_PORT(to)                                                                                                  \
+	{                                                                                                              \
+		.name = "port", .value = "PORT", .help = "where that node listens for clients", .number = (to),        \
+		.min = 1, .max = 65535                                                                                 \
+	}
+
 enum { FLAGS_OK = -1, FLAGS_WRONG = 2 };
 
 /*

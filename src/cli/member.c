@@ -238,13 +238,8 @@ int cli_member(int argc, char **argv)
 	uint64_t port = 7001, wait_s = 60;
 	bool learner = false, no_wait = false;
 	const struct flag flags[] = {
-		{.name = "host", .value = "HOST", .help = "of any node of the cluster", .text = &host},
-		{.name = "port",
-		 .value = "PORT",
-		 .help = "where that node listens for clients",
-		 .number = &port,
-		 .min = 1,
-		 .max = 65535},
+		FLAG_HOST(&host),
+		FLAG_PORT(&port),
 		{.name = "learner", .help = "with add: it is never to vote, unless promoted", .on = &learner},
 		{.name = "no-wait", .help = "do not wait until it is done", .on = &no_wait},
 		{.name = "wait-s",

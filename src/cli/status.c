@@ -311,13 +311,8 @@ int cli_status(int argc, char **argv)
 	bool json = false;
 	char asked[STATUS_TEXT_BYTES];
 	const struct flag flags[] = {
-		{.name = "host", .value = "HOST", .help = "of any node of the cluster", .text = &host},
-		{.name = "port",
-		 .value = "PORT",
-		 .help = "where that node listens for clients",
-		 .number = &port,
-		 .min = 1,
-		 .max = 65535},
+		FLAG_HOST(&host),
+		FLAG_PORT(&port),
 		{.name = "json", .help = "the same as JSON", .on = &json},
 	};
 	int wrong =
