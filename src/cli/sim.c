@@ -238,8 +238,6 @@ static int run_many(struct many *many, uint32_t jobs_at_a_time)
 		.ended = seed_ended,
 	};
 	int interrupted = sim_jobs_run(&jobs);
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K");
 	print_totals(&many->totals);
 	print_last_line(&many->totals);
 	if (interrupted != 0)

@@ -144,8 +144,6 @@ int sim_elections(const struct sim_elections_settings *s)
 		.ended = ended,
 	};
 	int interrupted = sim_jobs_run(&jobs);
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K");
 	uint64_t trials = 0, virtual_ns = 0;
 	printf("| timeouts, ms | the leader crashes: | mean, ms | median | 90 %% | 99 %% | worst |\n"
 	       "|---|---|---|---|---|---|---|\n");

@@ -123,8 +123,6 @@ int sim_graphs(const struct sim_graphs_settings *s)
 		.ended = ended,
 	};
 	int interrupted = sim_jobs_run(&jobs);
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K");
 	print_table(&plan);
 	printf("graphs: %" PRIu64 " runs, %" PRIu64 " failed, %" PRIu64 " leader changes after settling, %" PRIu64
 	       " virtual seconds\n",

@@ -198,5 +198,7 @@ int sim_jobs_run(const struct sim_jobs *jobs)
 		}
 		free(many.job[i].result);
 	}
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K"); /* How far it was, which the runs print over and over. */
 	return (int)interrupted;
 }

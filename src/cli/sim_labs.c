@@ -122,8 +122,6 @@ int sim_labs(const struct sim_labs_settings *s)
 		.ended = ended,
 	};
 	int interrupted = sim_jobs_run(&jobs);
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K");
 	printf("labs: %" PRIu64 " runs, %" PRIu64 " failed, %" PRIu64 " virtual seconds\n", plan.runs, plan.failed,
 	       plan.virtual_ns / 1000000000);
 	if (interrupted != 0)
