@@ -356,4 +356,33 @@ static inline void refused(struct world *w, const char *words)
 		fail_msg("\"%s\" has not: %s", w->error, words);
 }
 
+/* A log of two epochs that ends a little way into its second segment, without a seal. */
+static inline struct world *finished_log(void)
+{
+	struct world *w = world_new(5);
+	born(w);
+	put_hard(w, 1, 2);
+	put_entries(w, 1, 5, 300);
+	drain(w);
+	seal(w);
+	close_log(w);
+	assert_true(open_log(w));
+	check_read(w, w->model.durable);
+	for (uint64_t i = 6; i < 9; i++) {
+		put_entries(w, i, 1, 15000);
+		note(w, i - 1);
+		drain(w);
+	}
+	put_entries(w, 9, 8, 200);
+	drain(w);
+	put_hard(w, 2, 3);
+	put_entries(w, 12, 12, 500); /* Replaces, and takes more than a block. */
+	drain(w);
+	close_log(w);
+	const struct model *m = &w->model;
+	assert_int_equal(m->writes[m->write_count - 1].segment, 2);
+	assert_true(m->writes[m->write_count - 1].size > 4096);
+	return w;
+}
+
 #endif
