@@ -1,6 +1,6 @@
 /*
- * Many runs, each in a process of its own, so that a check that fails ends only its run. What such a process says on
- * stderr is kept and handed on with the failure.
+ * Many runs, in processes of their own, so that a check that fails ends only its run. A process runs one task after the
+ * other, and goes with the one that fails a check. What it says on stderr is kept and handed on with the failure.
  */
 #ifndef IKADA_CLI_SIM_JOBS_H
 #define IKADA_CLI_SIM_JOBS_H

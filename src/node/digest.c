@@ -42,10 +42,15 @@ static void note(struct checkpoints *c, const struct wire_digest *digest)
 
 static const struct wire_digest *find(struct checkpoints *c, uint64_t index)
 {
-	for (uint32_t i = c->count; i-- > 0;)
-		if (nth(c, i)->index <= index)
-			return nth(c, i)->index == index ? nth(c, i) : NULL;
-	return NULL;
+	uint32_t first = 0;
+	for (uint32_t end = c->count; first < end;) {
+		uint32_t middle = (first + end) / 2;
+		if (nth(c, middle)->index < index)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first < c->count && nth(c, first)->index == index ? nth(c, first) : NULL;
 }
 
 static bool same(const struct wire_digest *a, const struct wire_digest *b)
@@ -152,16 +157,20 @@ static void judge(struct ikada_node *node)
 {
 	struct digests *d = &node->digests;
 	enum digest_verdict of[IKADA_MEMBERS_MAX] = {DIGEST_UNKNOWN};
+	uint32_t known = 0;
 	uint64_t decided_at = 0;
 	d->right_index = 0;
-	for (uint32_t n = d->own.count; n-- > 0;) {
+	for (uint32_t n = d->own.count; (known < node->peer_count || d->right_index == 0) && n-- > 0;) {
 		const struct wire_digest *own = nth(&d->own, n);
 		uint64_t index = own->index;
 		const struct said said = said_of(node, index);
 		const struct wire_digest *right = majority(node, &said);
-		for (uint32_t i = 0; right != NULL && i < node->peer_count; i++)
-			if (said.by[i] != NULL && of[i] == DIGEST_UNKNOWN)
-				of[i] = same(said.by[i], right) ? DIGEST_AGREED : DIGEST_WRONG;
+		for (uint32_t i = 0; right != NULL && i < node->peer_count; i++) {
+			if (said.by[i] == NULL || of[i] != DIGEST_UNKNOWN)
+				continue;
+			of[i] = same(said.by[i], right) ? DIGEST_AGREED : DIGEST_WRONG;
+			known++;
+		}
 		if (right != NULL && decided_at == 0)
 			decided_at = index;
 		if (right != NULL && d->right_index == 0 && same(own, right))

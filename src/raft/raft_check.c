@@ -7,17 +7,25 @@
 _Static_assert(offsetof(struct ikada_raft, log.tags) + sizeof(struct log_tag[LOG_TAGS]) == sizeof(struct ikada_raft),
 	       "nothing follows the tags");
 
+/* `count` slots of a ring of `room`, from `start` on; the others have no meaning. */
+static void copy_ring(void *to, const void *from, size_t size, uint32_t room, uint32_t start, uint32_t count)
+{
+	uint32_t first = count < room - start ? count : room - start;
+	memcpy((char *)to + start * size, (const char *)from + start * size, first * size);
+	memcpy(to, from, (count - first) * size);
+}
+
 void raft_check_copy(struct ikada_raft *to, const struct ikada_raft *from)
 {
 	const struct raft_log *log = &from->log;
 	memcpy(to, from, offsetof(struct ikada_raft, log.tags));
-	if (log->tag_count > 0)
-		memcpy(to->log.tags, log->tags, sizeof log->tags);
+	copy_ring(to->log.tags, log->tags, sizeof *log->tags, LOG_TAGS, log->tag_start, log->tag_count);
 	memcpy(raft_log_runs(&to->log), raft_log_runs(log), log->run_count * sizeof(struct ikada_run));
-	for (uint32_t slot = 0; slot < from->member_count; slot++)
-		if (from->peers[slot].window_count > 0)
-			memcpy(raft_window(to, slot), raft_window(from, slot),
-			       from->limits.inflight_messages * sizeof(struct window_slot));
+	for (uint32_t slot = 0; slot < from->member_count; slot++) {
+		const struct peer *peer = &from->peers[slot];
+		copy_ring(raft_window(to, slot), raft_window(from, slot), sizeof(struct window_slot),
+			  from->limits.inflight_messages, peer->window_start, peer->window_count);
+	}
 }
 
 /* What the leader knew before the step of who has this slot after it; NULL: nothing. */

@@ -125,11 +125,12 @@ static void fill_piece(struct wal *wal)
 	struct fill *fill = &wal->fill;
 	struct segment *segment = &wal->ahead[0];
 	uint64_t left = segment->header.bytes - segment->filled;
+	uint64_t most = wal->settings.segment_bytes < FILL_PIECE_BYTES ? wal->settings.segment_bytes : FILL_PIECE_BYTES;
 	if (fill->memory == NULL) {
-		fill->zeros = wal_aligned(wal->mem, FILL_PIECE_BYTES, &fill->memory);
-		memset(fill->zeros, 0, FILL_PIECE_BYTES);
+		fill->zeros = wal_aligned(wal->mem, (size_t)most, &fill->memory);
+		memset(fill->zeros, 0, (size_t)most);
 	}
-	fill->size = left < FILL_PIECE_BYTES ? (size_t)left : FILL_PIECE_BYTES;
+	fill->size = (size_t)(left < most ? left : most);
 	fill->in_flight = true;
 	fill->syncing = false;
 	fill->io.done = fill_done;

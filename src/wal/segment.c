@@ -118,11 +118,12 @@ int segment_take(const struct wal *wal, uint64_t number)
 
 static int fill_with_zeros(const struct wal *wal, const struct segment *segment)
 {
-	uint8_t *zeros = mem_zero(wal->mem, ZEROS_BYTES);
+	uint64_t most = segment->header.bytes < ZEROS_BYTES ? segment->header.bytes : ZEROS_BYTES;
+	uint8_t *zeros = mem_zero(wal->mem, (size_t)most);
 	int status = 0;
-	for (uint64_t at = 0; status == 0 && at < segment->header.bytes; at += ZEROS_BYTES) {
+	for (uint64_t at = 0; status == 0 && at < segment->header.bytes; at += most) {
 		uint64_t left = segment->header.bytes - at;
-		size_t size = left < ZEROS_BYTES ? (size_t)left : ZEROS_BYTES;
+		size_t size = (size_t)(left < most ? left : most);
 		status = wal->env->ops->write_at(segment->file, zeros, size, at);
 	}
 	mem_free(wal->mem, zeros);
