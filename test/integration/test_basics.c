@@ -84,7 +84,8 @@ static char *read_until(FILE *from, const char *part)
 	fail("ikada dev ended before it printed '%s'; it printed: %s", part, all);
 }
 
-static void dev(void)
+/* What it prints is to be read from *from. */
+static pid_t start_dev(FILE **from)
 {
 	int ends[2];
 	pid_t parent = getpid();
@@ -99,8 +100,15 @@ static void dev(void)
 		_exit(127);
 	}
 	close(ends[1]);
-	FILE *from = fdopen(ends[0], "r");
-	EXPECT(pid > 0 && from != NULL);
+	*from = fdopen(ends[0], "r");
+	EXPECT(pid > 0 && *from != NULL);
+	return pid;
+}
+
+static void dev(void)
+{
+	FILE *from;
+	pid_t pid = start_dev(&from);
 	char *table = read_until(from, "redis-cli");
 	EXPECT(strstr(table, "pid") != NULL);
 	struct cluster cluster;
@@ -155,21 +163,8 @@ static void dev(void)
 /* However ikada dev dies, its nodes go with it. */
 static void dev_killed(void)
 {
-	int ends[2];
-	pid_t parent = getpid();
-	EXPECT(pipe2(ends, O_CLOEXEC) == 0);
-	pid_t pid = fork();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (getppid() != parent)
-			_exit(1);
-		dup2(ends[1], STDOUT_FILENO);
-		execl(program(), "ikada", "dev", "--host", case_host(), "--dir", text("%s/dev", case_dir()), NULL);
-		_exit(127);
-	}
-	close(ends[1]);
-	FILE *from = fdopen(ends[0], "r");
-	EXPECT(pid > 0 && from != NULL);
+	FILE *from;
+	pid_t pid = start_dev(&from);
 	read_until(from, "leads");
 	struct cluster cluster;
 	cluster_init(&cluster, 3);
