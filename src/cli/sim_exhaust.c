@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MEMORY_BYTES ((uint64_t)7 << 30)
+#define MEMORY_BYTES ((uint64_t)5500 << 20)
 
 static volatile sig_atomic_t interrupted;
 
@@ -23,10 +23,28 @@ static void print_line(void *context, const char *text)
 	printf("\t%s\n", text);
 }
 
+/* When it began, and when something was last said of how far it is. */
+struct pace {
+	time_t start, told;
+	uint64_t states; /* Then. */
+};
+
+/* On a terminal one line, each second; else a line each ten seconds. */
 static bool progress(void *context, const struct exhaust_result *r)
 {
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%" PRIu64 " states, %" PRIu64 " steps ", r->states, r->steps);
+	struct pace *pace = context;
+	bool terminal = isatty(STDERR_FILENO);
+	time_t now = time(NULL);
+	if (now < pace->told + (terminal ? 1 : 10))
+		return interrupted == 0;
+	fprintf(stderr,
+		"%s%lld s: %" PRIu64 " states, %" PRIu64 " a second, %" PRIu64 " steps; at depth %" PRIu64
+		" of %" PRIu64 ", %" PRIu64 " states wait; %" PRIu64 " MB%s",
+		terminal ? "\r\033[K" : "", (long long)(now - pace->start), r->states,
+		(r->states - pace->states) / (uint64_t)(now - pace->told), r->steps, r->at_depth, r->depth, r->waiting,
+		r->bytes >> 20, terminal ? "" : "\n");
+	pace->told = now;
+	pace->states = r->states;
 	return interrupted == 0;
 }
 
@@ -42,7 +60,9 @@ int sim_exhaust(const struct sim_exhaust_settings *s)
 		.disks = EXHAUST_LEADERS_LATE,
 		.raft_check = s->raft_check,
 	};
-	const struct exhaust_hooks hooks = {.trace = print_line, .progress = progress};
+	time_t start = time(NULL);
+	struct pace pace = {.start = start, .told = start};
+	const struct exhaust_hooks hooks = {.context = &pace, .trace = print_line, .progress = progress};
 	struct sigaction action = {.sa_handler = on_signal};
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
@@ -52,7 +72,6 @@ int sim_exhaust(const struct sim_exhaust_settings *s)
 	       b.terms, b.entries, b.timeouts, b.restarts, b.beats, b.in_flight,
 	       b.raft_check ? "the rules of figure 3, and the core's own" : "the rules of figure 3 alone");
 	fflush(stdout);
-	time_t start = time(NULL);
 	exhaust(&b, MEMORY_BYTES, &hooks, &r);
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");

@@ -71,7 +71,7 @@ size_t raft_canon(const struct ikada_raft *raft, const uint8_t *names, uint32_t 
 	put_id(&canon, names, raft->settings.self);
 	put(&canon, role);
 	put(&canon, raft->term);
-	put_id(&canon, names, raft->vote);
+	put_id(&canon, names, (lost & 1) != 0 ? 0 : raft->vote);
 	put_id(&canon, names, raft->leader);
 	put(&canon, (uint64_t)raft->leader_lost | (uint64_t)raft->halted << 1);
 	put(&canon, raft->commit);

@@ -1,6 +1,7 @@
 /*
- * The search: depth first, with the path in memory and of all other states only their hashes. A successor is a sequence
- * of choices, each one out of a few; all sequences are tried by counting through them like the digits of a number.
+ * The search: depth first, with the path in memory, and what is new beside it, and of all other states only their
+ * hashes. A successor is a sequence of choices, each one out of a few; all sequences are tried by counting through them
+ * like the digits of a number.
  */
 #include "sim/exhaust.h"
 
@@ -15,30 +16,29 @@ enum { PROGRESS_STEPS = 1 << 20 };
 
 uint32_t x_choose(struct xsearch *s, uint32_t n)
 {
-	struct xframe *from = s->from;
+	struct xdigits *d = s->digits;
 	CHECK(n > 0 && n < 256);
-	if (s->at == from->digit_count) {
-		CHECK_OP(s->at, <, (uint32_t)X_DIGITS_MAX);
-		from->digits[s->at] = 0;
-		from->bounds[s->at] = (uint8_t)n;
-		from->digit_count++;
+	if (d->at == d->count) {
+		CHECK_OP(d->at, <, (uint32_t)X_DIGITS_MAX);
+		d->digits[d->at] = 0;
+		d->bounds[d->at] = (uint8_t)n;
+		d->count++;
 	}
-	CHECK_OP((uint32_t)from->bounds[s->at], ==, n);
-	return from->digits[s->at++];
+	CHECK_OP((uint32_t)d->bounds[d->at], ==, n);
+	return d->digits[d->at++];
 }
 
-/* The next sequence of choices; false: there is none. */
-static bool count_on(struct xframe *frame)
+bool x_count_on(struct xdigits *d)
 {
-	if (!frame->begun) {
-		frame->begun = true;
+	if (!d->begun) {
+		d->begun = true;
 		return true;
 	}
-	while (frame->digit_count > 0) {
-		uint32_t last = frame->digit_count - 1;
-		if (++frame->digits[last] < frame->bounds[last])
+	while (d->count > 0) {
+		uint32_t last = d->count - 1;
+		if (++d->digits[last] < d->bounds[last])
 			return true;
-		frame->digit_count = last;
+		d->count = last;
 	}
 	return false;
 }
@@ -57,7 +57,7 @@ void x_fail(struct xsearch *s, const char *format, ...)
 
 void x_say(struct xsearch *s, const char *format, ...)
 {
-	if (!s->tracing || s->hooks->trace == NULL)
+	if (s->hooks->trace == NULL)
 		return;
 	char text[256];
 	va_list args;
@@ -73,90 +73,118 @@ static struct xframe *frame_at(struct xsearch *s, uint32_t depth)
 		s->frame_room = s->frame_room == 0 ? 64 : 2 * s->frame_room;
 		s->frames = mem_resize(&s->mem, s->frames, s->frame_room * sizeof *s->frames);
 	}
-	if (depth == s->frame_count) {
-		struct xframe *frame = mem_zero(&s->mem, sizeof *frame);
-		frame->mine = mem_zero(&s->mem, sizeof *frame->mine);
-		frame->mine->raft = mem_zero(&s->mem, s->raft_bytes);
-		s->frames[s->frame_count++] = frame;
-	}
+	if (depth == s->frame_count)
+		s->frames[s->frame_count++] = mem_zero(&s->mem, sizeof **s->frames);
 	return s->frames[depth];
-}
-
-/* Makes the successor of frame `depth` that its digits say. */
-static bool succeed(struct xsearch *s, uint32_t depth)
-{
-	s->to = frame_at(s, depth + 1);
-	s->from = s->frames[depth];
-	s->to->x = s->from->x;
-	s->to->begun = false;
-	s->to->digit_count = 0;
-	s->at = 0;
-	s->report_count = 0;
-	s->stepped = false;
-	return x_act(s);
-}
-
-/* Goes down the path again, and tells. The failing step is that of frame `depth`. */
-static void tell(struct xsearch *s, uint32_t depth)
-{
-	s->tracing = true;
-	for (uint32_t i = 0; i <= depth; i++) {
-		/* As it was, but for the digits of what is below. */
-		struct xframe below = *frame_at(s, i + 1);
-		succeed(s, i);
-		s->to->begun = below.begun;
-		s->to->digit_count = below.digit_count;
-	}
 }
 
 static bool beyond(const struct xsearch *s)
 {
-	return s->to->mine->status.last_index > s->bounds.entries;
+	for (uint32_t i = 0; i < X_NODES; i++)
+		if (s->briefs[s->to.nodes[i]].last > s->bounds.entries)
+			return true;
+	return false;
+}
+
+static void put_child(struct xsearch *s, struct xframe *frame, const struct xdigits *digits)
+{
+	if (frame->child_count == frame->child_room) {
+		frame->child_room = frame->child_room == 0 ? 16 : 2 * frame->child_room;
+		frame->children = mem_resize(&s->mem, frame->children, frame->child_room * sizeof *frame->children);
+	}
+	struct xchild *child = &frame->children[frame->child_count++];
+	*child = (struct xchild){s->to, x_hash(s, &s->to), digits->digits[0], digits->digits[1]};
+	x_set_expect(&s->set, child->hash);
+}
+
+/* The run up to the state of frame `depth`, and one choice more. */
+static void tell(struct xsearch *s, uint32_t depth, const struct xdigits *digits)
+{
+	for (uint32_t i = 0; i < depth; i++) {
+		const struct xchild *child = &s->frames[i]->children[s->frames[i]->next - 1];
+		x_tell(s, s->frames[i], child->choice, child->way);
+	}
+	x_tell(s, s->frames[depth], digits->digits[0], digits->digits[1]);
+}
+
+/*
+ * Makes all successors of the state of frame `depth`, and keeps those that are new: first all are made, so that where
+ * each should be in the set has come from memory when it is looked for. False: a rule is broken, or the set is full.
+ */
+static bool expand(struct xsearch *s, uint32_t depth)
+{
+	struct xframe *frame = s->frames[depth];
+	struct xdigits digits = {.begun = false};
+	bool full = false;
+	uint32_t kept = 0;
+	frame->child_count = frame->next = 0;
+	x_list(s, frame);
+	while (x_count_on(&digits)) {
+		digits.at = 0;
+		s->digits = &digits;
+		s->from = frame;
+		s->to = frame->x;
+		bool more = x_act(s);
+		s->result->steps++;
+		if (s->result->failed) {
+			tell(s, depth, &digits);
+			return false;
+		}
+		if (more && beyond(s))
+			s->result->beyond++;
+		else if (more)
+			put_child(s, frame, &digits);
+	}
+	for (uint32_t i = 0; i < frame->child_count; i++) {
+		if (!x_set_add(s, frame->children[i].hash, &full))
+			continue;
+		if (s->hooks->view != NULL)
+			s->hooks->view(s->hooks->context, x_hash_view(s, &frame->children[i].x));
+		if (kept < i)
+			frame->children[kept] = frame->children[i];
+		kept++;
+	}
+	frame->child_count = kept;
+	return !full;
+}
+
+static bool go_on(struct xsearch *s, uint32_t depth)
+{
+	struct exhaust_result *r = s->result;
+	r->states = s->set.used;
+	r->bytes = s->mem.bytes;
+	r->at_depth = depth;
+	r->waiting = 0;
+	for (uint32_t i = 0; i <= depth; i++)
+		r->waiting += s->frames[i]->child_count - s->frames[i]->next;
+	return s->hooks->progress == NULL || s->hooks->progress(s->hooks->context, r);
 }
 
 static void search(struct xsearch *s)
 {
-	struct exhaust_result *r = s->result;
 	uint32_t depth = 0;
-	bool full = false;
+	uint64_t told = 0;
 	x_begin(s, frame_at(s, 0));
-	for (;;) {
+	bool more = expand(s, 0);
+	while (more) {
 		struct xframe *frame = s->frames[depth];
-		if (!count_on(frame)) {
+		if (frame->next == frame->child_count) {
 			if (depth == 0)
 				break;
 			depth--;
 			continue;
 		}
-		bool more = succeed(s, depth);
-		r->steps++;
-		if (r->failed) {
-			tell(s, depth);
-			return;
+		const struct xchild *child = &frame->children[frame->next++];
+		frame_at(s, ++depth)->x = child->x;
+		if (depth > s->result->depth)
+			s->result->depth = depth;
+		more = expand(s, depth);
+		if (s->result->steps >= told + PROGRESS_STEPS) {
+			told = s->result->steps;
+			more = more && go_on(s, depth);
 		}
-		if (r->steps % PROGRESS_STEPS == 0 && s->hooks->progress != NULL) {
-			r->states = s->set.used;
-			if (!s->hooks->progress(s->hooks->context, r))
-				return;
-		}
-		if (!more)
-			continue;
-		if (beyond(s)) {
-			r->beyond++;
-			continue;
-		}
-		if (!x_set_add(s, x_hash(&s->to->x, s->bounds.plain), &full)) {
-			if (full)
-				return;
-			continue;
-		}
-		if (s->hooks->view != NULL)
-			s->hooks->view(s->hooks->context, x_hash_view(&s->to->x));
-		depth++;
-		if (depth > r->depth)
-			r->depth = depth;
 	}
-	r->whole = true;
+	s->result->whole = more;
 }
 
 void exhaust(const struct exhaust_bounds *bounds, uint64_t bytes, const struct exhaust_hooks *hooks,
@@ -181,10 +209,10 @@ void exhaust(const struct exhaust_bounds *bounds, uint64_t bytes, const struct e
 	};
 	s->raft_bytes = ikada_raft_size(&s->limits);
 	s->before = mem_zero(&s->mem, s->raft_bytes);
-	/* While it grows, the old half is there, too. */
-	s->set.room_max = 1;
-	while (3 * s->set.room_max * sizeof *s->set.slots <= bytes)
-		s->set.room_max *= 2;
+	s->mine.raft = mem_zero(&s->mem, s->raft_bytes);
+	s->packets = mem_zero(&s->mem, X_PACKETS_MAX * sizeof *s->packets);
+	s->packet_hashes = mem_zero(&s->mem, X_PACKETS_MAX * sizeof *s->packet_hashes);
+	s->set.bytes_max = bytes;
 	search(s);
 	result->states = s->set.used;
 	result->bytes = s->mem.bytes;

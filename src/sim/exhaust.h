@@ -11,7 +11,8 @@
  * requests go unanswered, as loss does). Pre-votes are granted at once, without messages, whoever asks: they only keep
  * members from campaigning, and here all that could campaign may. Both only add runs to those of real clusters.
  *
- * States are known by 64 bits of hash of their canonical bytes, the smallest over the six namings of the nodes.
+ * States are known by 64 bits of hash of their canonical bytes, the smallest over the six namings of the nodes; in a
+ * large set by somewhat more than 60 of them (exhaust_set.c).
  */
 #ifndef IKADA_SIM_EXHAUST_H
 #define IKADA_SIM_EXHAUST_H
@@ -40,6 +41,7 @@ struct exhaust_bounds {
 	enum exhaust_disks disks;
 	bool raft_check; /* The core's own rules, after each step. */
 	bool plain;	 /* Without reductions, to compare: very many more states. */
+	bool whole_past; /* Who has led which term is never forgotten, to compare by it: more states. */
 };
 
 struct exhaust_result {
@@ -47,7 +49,8 @@ struct exhaust_result {
 	bool whole; /* All states within the bounds were seen. */
 	char failure[512];
 	uint64_t states, steps, beyond, depth;
-	uint64_t bytes;			/* Of memory. */
+	uint64_t at_depth, waiting; /* While it goes on: of the path, and states beside it that are to be followed. */
+	uint64_t bytes;		    /* Of memory. */
 	uint64_t leaders, commits, cut; /* How often that was: leaders began, entries were committed, logs cut. */
 };
 
@@ -57,7 +60,7 @@ struct exhaust_hooks {
 	void (*trace)(void *context, const char *text);
 	/* Now and then. False: enough. */
 	bool (*progress)(void *context, const struct exhaust_result *so_far);
-	/* Of each new state: a hash of the logs on the disks, and of who has led when. May be NULL. */
+	/* Of each new state: a hash of the logs on the disks and, with whole_past, of who has led when. May be NULL. */
 	void (*view)(void *context, uint64_t hash);
 };
 
