@@ -18,7 +18,7 @@ static void print_help(const char *about, const struct flag *flags, size_t count
 		printf("  %-28s %s", left, flag->help);
 		if (flag->required)
 			printf(" (required)");
-		else if (flag->number != NULL)
+		else if (flag->number != NULL && *flag->number >= flag->min)
 			printf(" (%" PRIu64 ")", *flag->number);
 		else if (flag->text != NULL && *flag->text != NULL)
 			printf(" (%s)", *flag->text);

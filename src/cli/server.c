@@ -142,7 +142,7 @@ int cli_server(int argc, char **argv)
 		.process_id = (uint64_t)getpid(), .os = tell_os(os, sizeof os), .usage = tell_usage};
 	const char *level_name = "info";
 	bool no_lateness = false;
-	uint64_t heartbeat_ms = 50, election_ms = 250, snapshot_log_mib = 64, priority = 0;
+	uint64_t heartbeat_ms = 0, election_ms = 250, snapshot_log_mib = 64, priority = 0;
 	const struct flag flags[] = {
 		{.name = "node",
 		 .value = "ID",
@@ -168,7 +168,7 @@ int cli_server(int argc, char **argv)
 		 .text = &settings.node.data_dir},
 		{.name = "heartbeat-ms",
 		 .value = "MS",
-		 .help = "how often a leader is heard",
+		 .help = "how often a leader is heard (100, or half of --election-ms if that is less)",
 		 .number = &heartbeat_ms,
 		 .min = 1,
 		 .max = 60000},

@@ -64,11 +64,12 @@ static void print_churn(const struct totals *t)
 {
 	const struct rules_counters *r = &t->rules;
 	printf("members: %" PRIu64 " came, %" PRIu64 " left, %" PRIu64 " disks wiped; taken: %" PRIu64 " adds, %" PRIu64
-	       " learners, %" PRIu64 " promotions, %" PRIu64 " removals, %" PRIu64 " replacements, %" PRIu64
-	       " transfers, %" PRIu64 " of these over one under way; %" PRIu64 " of %" PRIu64 " refused\n",
+	       " learners, %" PRIu64 " promotions, %" PRIu64 " demotions, %" PRIu64 " removals, %" PRIu64
+	       " replacements, %" PRIu64 " transfers, %" PRIu64 " of these over one under way; %" PRIu64 " of %" PRIu64
+	       " refused\n",
 	       t->churn.came, t->churn.left, t->churn.wipes, t->churn.adds, t->churn.learners, t->churn.promotions,
-	       t->churn.removals, t->churn.replacements, t->churn.transfers, t->churn.overlapping, t->churn.refused,
-	       t->churn.asked);
+	       t->churn.demotions, t->churn.removals, t->churn.replacements, t->churn.transfers, t->churn.overlapping,
+	       t->churn.refused, t->churn.asked);
 	printf("configurations: %" PRIu64 " staged, %" PRIu64 " joint, %" PRIu64 " final, %" PRIu64
 	       " rolled back; joint ones with a leader that died %" PRIu64 ", taken over by another %" PRIu64
 	       ", staged ones %" PRIu64 "\n",
@@ -135,6 +136,30 @@ static void print_last_line(const struct totals *t)
 	       t->failed, t->events, t->virtual_ns / 1000000000);
 }
 
+/* ---- Profiles ---- */
+
+static const char *const profiles[] = {[RUN_FAULTS] = "faults", [RUN_CHURN] = "churn", [RUN_ALL] = "all"};
+
+static enum run_profile default_profile(bool brief)
+{
+	return brief ? RUN_ALL : RUN_FAULTS;
+}
+
+/* NULL: as if none was named. */
+static bool parse_profile(const char *name, bool brief, enum run_profile *profile)
+{
+	*profile = default_profile(brief);
+	if (name == NULL)
+		return true;
+	for (size_t i = 0; i < sizeof profiles / sizeof *profiles; i++)
+		if (strcmp(name, profiles[i]) == 0) {
+			*profile = (enum run_profile)i;
+			return true;
+		}
+	fprintf(stderr, "ikada sim: --profile expects faults, churn or all, found '%s'\n", name);
+	return false;
+}
+
 /* ---- One seed ---- */
 
 static void print_line(void *context, const char *text)
@@ -142,21 +167,19 @@ static void print_line(void *context, const char *text)
 	puts(text);
 }
 
-static int run_one(uint64_t seed, uint32_t nodes, bool churn, bool brief, bool trace)
+static int run_one(const struct run_settings *settings)
 {
-	struct run_settings settings = {
-		.seed = seed, .nodes = nodes, .churn = churn, .brief = brief, .trace = trace ? print_line : NULL};
 	struct run_result *result = calloc(1, sizeof *result);
 	struct totals totals = {.runs = 1};
 	if (result == NULL)
 		abort();
-	run_seed(&settings, result);
+	run_seed(settings, result);
 	add_result(&totals, result);
 	totals.failed = result->failed;
 	printf("nodes: %" PRIu32 "\n", result->nodes);
 	print_totals(&totals);
 	if (result->failed)
-		printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", seed, result->virtual_ns / 1000000,
+		printf("seed %" PRIu64 " failed at %" PRIu64 " ms: %s\n", settings->seed, result->virtual_ns / 1000000,
 		       result->failure);
 	printf("trace hash: %016" PRIx64 "\n", result->trace_hash);
 	free(result);
@@ -170,7 +193,7 @@ struct many {
 	bool ended; /* No seed after the one in `next - 1`. */
 	uint32_t nodes;
 	bool brief;
-	bool churn;
+	enum run_profile profile;
 	bool stop_at_failure;
 	struct totals totals;
 };
@@ -189,7 +212,7 @@ static void run_task(void *context, const struct sim_task *task, void *result)
 {
 	const struct many *many = context;
 	struct run_settings settings = {
-		.seed = task->seed, .nodes = many->nodes, .churn = many->churn, .brief = many->brief};
+		.seed = task->seed, .nodes = many->nodes, .profile = many->profile, .brief = many->brief};
 	run_seed(&settings, result);
 }
 
@@ -219,8 +242,8 @@ static bool seed_ended(void *context, const struct sim_ended *ended)
 		printf(" --nodes %" PRIu32, many->nodes);
 	if (many->brief)
 		printf(" --short");
-	if (many->churn)
-		printf(" --profile churn");
+	if (many->profile != default_profile(many->brief))
+		printf(" --profile %s", profiles[many->profile]);
 	printf("\n");
 	fflush(stdout);
 	return !many->stop_at_failure;
@@ -270,8 +293,8 @@ static bool parse_seeds(const char *text, uint64_t *first, uint64_t *last)
 int cli_sim(int argc, char **argv)
 {
 	uint64_t seed = 1, nodes = 0, jobs = 1, runs = 1;
-	const char *profile = "faults";
-	const char *seeds = NULL, *lab = NULL, *svg = NULL;
+	const char *seeds = NULL, *lab = NULL, *svg = NULL, *profile = NULL;
+	enum run_profile run_profile;
 	uint64_t trials = 1000, clusters = 400, seconds = 60;
 	bool trace = false, stop = false, given = false, exhaust = false, no_raft_check = false, elections = false,
 	     real_time = false, brief = false, graphs = false, graphs_cut = false;
@@ -291,7 +314,10 @@ int cli_sim(int argc, char **argv)
 		 .number = &nodes,
 		 .max = RULES_NODES_MAX},
 		{.name = "short", .help = "runs of 6 s instead of 60, with faults close together", .on = &brief},
-		{.name = "profile", .value = "NAME", .help = "faults; or churn: members change, too", .text = &profile},
+		{.name = "profile",
+		 .value = "NAME",
+		 .help = "faults; churn: members change, too; all: the seed decides, as in short runs",
+		 .text = &profile},
 		{.name = "lab", .value = "NAME", .help = "run this lab, or all; list: names them", .text = &lab},
 		{.name = "runs",
 		 .value = "N",
@@ -346,17 +372,18 @@ int cli_sim(int argc, char **argv)
 		return sim_graphs(&(struct sim_graphs_settings){seed, runs, (uint32_t)jobs, graphs_cut});
 	if (real_time)
 		return sim_real_time(&(struct sim_real_time_settings){seed, (uint32_t)clusters, seconds});
-	bool churn = strcmp(profile, "churn") == 0;
-	if (!churn && strcmp(profile, "faults") != 0) {
-		fprintf(stderr, "ikada sim: --profile expects faults or churn, found '%s'\n", profile);
+	if (!parse_profile(profile, brief, &run_profile))
 		return FLAGS_WRONG;
-	}
 	if (seeds == NULL)
-		return run_one(seed, (uint32_t)nodes, churn, brief, trace);
+		return run_one(&(struct run_settings){.seed = seed,
+						      .nodes = (uint32_t)nodes,
+						      .profile = run_profile,
+						      .brief = brief,
+						      .trace = trace ? print_line : NULL});
 	static struct many many;
 	many.nodes = (uint32_t)nodes;
 	many.brief = brief;
-	many.churn = churn;
+	many.profile = run_profile;
 	many.stop_at_failure = stop;
 	if (given || trace) {
 		fprintf(stderr, "ikada sim: --seeds does not go together with --%s\n", given ? "seed" : "trace");

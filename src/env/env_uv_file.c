@@ -3,8 +3,8 @@
  *
  * A write_sync is only noted when it is submitted, and performed when the turn is over and its output was sent: so the
  * followers get their messages while this disk writes. Then it is told. A large one may begin in the middle of a turn,
- * and the loop goes on meanwhile. Closing a file forgets its writes: what was submitted and not performed is lost, as
- * in a crash, and nothing is told.
+ * and the loop goes on meanwhile; so may any, when many streams have something to say. Closing a file forgets its
+ * writes: what was submitted and not performed is lost, as in a crash, and nothing is told.
  */
 #define _GNU_SOURCE
 #include "env/env_uv_internal.h"
@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #define LARGE_BYTES ((size_t)32 * 1024)
+#define HEARD_MANY 8	      /* Streams in a wake-up: those who wait are worth a thread's switches. */
 #define DIRECT_ALIGNMENT 4096 /* Of memory, size and place. */
 
 int env_uv_open(struct env *env, const char *path, enum env_open how, struct env_file **file)
@@ -238,7 +239,7 @@ void env_uv_perform_large_writes(struct env_uv *u)
 {
 	while (!list_empty(&u->writes)) {
 		struct write *w = LIST_OF(u->writes.next, struct write, at);
-		if (w->size < LARGE_BYTES && u->writer.count == 0)
+		if (w->size < LARGE_BYTES && u->heard < HEARD_MANY && u->writer.count == 0)
 			return;
 		env_uv_hand_over(u, w);
 	}
@@ -249,12 +250,13 @@ void env_uv_perform_writes(struct env_uv *u)
 	while (!list_empty(&u->writes)) {
 		env_uv_perform_large_writes(u);
 		if (list_empty(&u->writes))
-			return;
+			break;
 		struct write *w = LIST_OF(u->writes.next, struct write, at);
 		w->status = env_uv_write_and_sync(w);
 		list_remove(&w->at);
 		list_push(&u->completed, &w->at);
 	}
+	u->heard = 0;
 }
 
 void env_uv_complete_writes(struct env_uv *u)

@@ -54,7 +54,8 @@ struct env_uv {
 	uv_loop_t loop;
 	enum env_level log_level;
 	bool stopping;
-	bool happened; /* A callback of env.h was made in this wake-up. */
+	bool happened;	/* A callback of env.h was made in this wake-up. */
+	unsigned heard; /* Pieces that streams received in this wake-up. */
 
 	uint64_t now_ns; /* Of this wake-up, once `now_known`. */
 	bool now_known;

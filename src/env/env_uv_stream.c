@@ -161,6 +161,7 @@ static void receive(struct env_stream *stream)
 		}
 		if (stream->state == STREAM_OPEN) {
 			u->happened = true;
+			u->heard++;
 			stream->events->received(stream->context, u->input, (size_t)n);
 		}
 		/* The callback may have closed or paused it. */

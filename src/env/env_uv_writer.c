@@ -1,6 +1,7 @@
 /*
- * A thread for large writes of the log, so that the loop applies and answers while they last. A small one is done
- * inline: then there is not much else to do, and waking a thread, and being woken by it, costs more than it saves.
+ * A thread for writes of the log, so that the loop applies and answers while they last: for large ones, and for all
+ * while many clients are heard. Otherwise a small one is done inline: then there is not much else to do, and waking a
+ * thread, and being woken by it, costs more than it saves.
  *
  * The thread has the writes from env_uv_hand_over on, one after the other, until env_uv_take_back; it touches them,
  * their bytes and their descriptors, nothing else.

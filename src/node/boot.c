@@ -256,6 +256,7 @@ bool boot_promised(struct ikada_node *node)
 		return false;
 	node->born_pending = false;
 	adopt_config(node);
+	links_taken_in(node);
 	env_log(node->env, ENV_INFO, "node", "%s node=%" PRIu64 " cluster=%016" PRIx64,
 		node->latest.config.count > 0 ? "first configuration" : "taken into a cluster", node->settings.id,
 		node->cluster_id);

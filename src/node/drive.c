@@ -15,6 +15,7 @@
 #define APPEND_ENTRIES_MAX ((uint64_t)16384)
 #define APPEND_PIECES_MAX 16
 #define SEAL_AFTER_NS (100 * NS_PER_MS)
+#define APPLY_BYTES 256 /* Of an entry, that take as long as one more entry, about. */
 
 void drive_open(struct ikada_node *node)
 {
@@ -432,6 +433,8 @@ void drive_receive(struct ikada_node *node, struct wire_raft *in)
 	};
 	node->raft_in = in;
 	drive_event(node, &event);
+	if (in->message.from == node->leader)
+		node->leader_heard_ns = raw_now(node);
 	node->raft_in = NULL;
 	node->received_count = 0;
 }
@@ -499,10 +502,14 @@ uint64_t drive_deadline(const struct ikada_node *node)
 	uint64_t deadline = ikada_raft_deadline(node->raft);
 	/*
 	 * A wake-up is late for its deadline, and a process that stood still until its leader had been silent for too
-	 * long would not have been late at all. So a follower asks to be woken before, although it has nothing to do.
+	 * long would not have been late at all. So a follower asks to be woken before, although it has nothing to do:
+	 * at first so late that the next heartbeat mostly comes before, and wakes it anyway.
 	 */
-	if (node->role != IKADA_LEADER)
-		deadline = earlier(deadline, raw_now(node) + node->settings.election_min_ns / 4);
+	if (node->role != IKADA_LEADER) {
+		uint64_t patience = node->settings.election_min_ns;
+		uint64_t half = node->leader_heard_ns + patience / 2;
+		deadline = earlier(deadline, later(half, raw_now(node) + patience / 4));
+	}
 	uint64_t seal = node->last_write_ns + SEAL_AFTER_NS;
 	return !node->sealed && wal_idle(node->wal) && seal < deadline ? seal : deadline;
 }
@@ -565,9 +572,10 @@ bool drive_apply(struct ikada_node *node, uint64_t count)
 		for (uint64_t i = 0; i < n; i++)
 			cache_get(&node->cache, node->applied + 1 + i, &entries[i]);
 		expect(node, entries, n);
-		for (uint64_t i = 0; i < n; i++)
+		for (uint64_t i = 0; i < n; i++) {
 			apply_entry(node, &entries[i]);
-		count -= n;
+			count -= earlier(count, 1 + entries[i].length / APPLY_BYTES);
+		}
 	}
 	return node->applied < node->commit;
 }

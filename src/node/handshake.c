@@ -270,7 +270,10 @@ static void take_hello(struct link *link, const struct wire_frame *frame)
 		links_end(link, false);
 		return;
 	}
-	if (node->latest.config.count > 0 && !roster_know(node, hello.from, hello.incarnation)) {
+	peer->hearsay_ns = 0; /* What an earlier incarnation said of itself. */
+	if (roster_know(node, hello.from, hello.incarnation)) {
+		roster_came(node, hello.from, hello.incarnation);
+	} else if (node->latest.config.count > 0) {
 		peer->hearsay_ns = raw_now(node) + HEARSAY_NS;
 		if (roster_of_id(&node->latest.config, hello.from) == NULL)
 			peer->gone_ns = peer->hearsay_ns;

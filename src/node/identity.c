@@ -3,7 +3,8 @@
  *
  * identity is text: "ikada 1", "node ID", "incarnation HEX", each on a line. It is written under a temporary name,
  * synced and renamed; the incarnation is drawn then, so that a wiped disk comes back as another member. Another one is
- * written only by `ikada recover`, which sets aside what the old one has promised.
+ * written only by `ikada recover`, which sets aside what the old one has promised; "setting-aside CLUSTER" is a fourth
+ * line until that is done, and then nobody else opens the directory.
  */
 #include "node/node_internal.h"
 
@@ -47,9 +48,12 @@ bool identity_write(struct ikada_node *node, const char *dir, char *error, size_
 	const struct env_ops *ops = node->env->ops;
 	char *path = path_join(node->mem, dir, "identity");
 	char *temporary = path_join(node->mem, dir, "identity.tmp");
-	char text[128];
+	char text[160];
 	int size = snprintf(text, sizeof text, "ikada 1\nnode %" PRIu64 "\nincarnation %016" PRIx64 "\n",
 			    node->settings.id, node->incarnation);
+	if (node->setting_aside != 0)
+		size += snprintf(text + size, sizeof text - (size_t)size, "setting-aside %016" PRIx64 "\n",
+				 node->setting_aside);
 	struct env_file *file;
 	int status = ops->open(node->env, temporary, ENV_OPEN_CREATE, &file);
 	if (status == 0) {
@@ -88,10 +92,13 @@ static bool read_identity(struct ikada_node *node, struct env_file *file, const 
 	text[size] = '\0';
 	unsigned format;
 	uint64_t id;
-	int end = 0;
-	if (sscanf(text, "ikada %u\nnode %" SCNu64 "\nincarnation %" SCNx64 "\n%n", &format, &id, &node->incarnation,
-		   &end) != 3 ||
-	    end != size || node->incarnation == 0) {
+	int end = 0, more = 0;
+	node->setting_aside = 0;
+	int found = sscanf(text, "ikada %u\nnode %" SCNu64 "\nincarnation %" SCNx64 "\n%n", &format, &id,
+			   &node->incarnation, &end);
+	if (found == 3 && sscanf(text + end, "setting-aside %" SCNx64 "\n%n", &node->setting_aside, &more) == 1)
+		end += more;
+	if (found != 3 || end != size || node->incarnation == 0) {
 		snprintf(error, error_size,
 			 "%s is not an identity file: expected the lines \"ikada 1\", \"node ID\", "
 			 "\"incarnation HEX\"",
@@ -160,7 +167,13 @@ bool identity_open(struct ikada_node *node, char *error, size_t error_size)
 	int status = node->env->ops->make_dir(node->env, node->data_dir);
 	if (status != 0)
 		return refuse(error, error_size, "make the data directory", node->data_dir, status);
-	return take_lock(node, error, error_size) && take_identity(node, true, error, error_size);
+	if (!take_lock(node, error, error_size) || !take_identity(node, true, error, error_size))
+		return false;
+	if (node->setting_aside == 0)
+		return true;
+	snprintf(error, error_size, "%s: ikada recover was interrupted here; run it again, with the same words",
+		 node->data_dir);
+	return false;
 }
 
 bool identity_find(struct ikada_node *node, char *error, size_t error_size)

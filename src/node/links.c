@@ -28,7 +28,7 @@ enum { STRANGERS_MAX = 64 };
 
 static uint64_t ping_ns(const struct ikada_node *node)
 {
-	return node->settings.election_min_ns;
+	return node->settings.election_max_ns;
 }
 
 static uint64_t silence_ns(const struct ikada_node *node)
@@ -55,6 +55,14 @@ void links_new_peer(struct ikada_node *node, struct peer *peer)
 	list_init(&peer->sent[READS]);
 	peer->backoff_ns = BACKOFF_MIN_NS;
 	peer->dial_at_ns = we_dial(node, peer) ? 0 : raw_now(node) + KNOCK_NS;
+}
+
+void links_taken_in(struct ikada_node *node)
+{
+	for (uint32_t i = 0; i < node->peer_count; i++) {
+		node->peers[i].backoff_ns = BACKOFF_MIN_NS;
+		node->peers[i].dial_at_ns = 0;
+	}
 }
 
 void links_complain(struct ikada_node *node, struct peer *peer, const char *text)
@@ -214,12 +222,22 @@ static void digests_frame(struct link *link, const struct wire_frame *frame)
 		digest_frame(link, digests, count);
 }
 
+/* The cluster has taken this node in, which has yet to write down that it has. What it misses comes again. */
+static bool too_early(const struct link *link, const struct wire_frame *frame)
+{
+	const struct ikada_node *node = link->node;
+	return node->cluster_id == 0 && frame->cluster_id != 0 && frame->cluster_id == node->promised_cluster_id &&
+	       frame->type != WIRE_WELCOME && frame->type != WIRE_REFUSE;
+}
+
 static void take_frame(struct link *link, const struct wire_frame *frame)
 {
 	if (!link->ready) {
 		handshake_frame(link, frame);
 		return;
 	}
+	if (too_early(link, frame))
+		return;
 	switch (frame->type) {
 	case WIRE_RAFT:
 		raft_frame(link, frame);
@@ -434,7 +452,8 @@ static uint64_t look_at(struct link *link)
 		return wake;
 	if (raw - link->sent_ns >= ping_ns(node))
 		links_plain(link, WIRE_PING, "");
-	return earlier(wake, link->sent_ns + ping_ns(node));
+	/* Something else wakes this node sooner, mostly: then it pings. */
+	return earlier(wake, link->sent_ns + ping_ns(node) + ping_ns(node) / 4);
 }
 
 uint64_t links_time(struct ikada_node *node)

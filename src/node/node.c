@@ -16,8 +16,8 @@ static uint64_t or_default(uint64_t value, uint64_t otherwise)
 
 static void fill_defaults(struct ikada_node_settings *s)
 {
-	s->heartbeat_ns = or_default(s->heartbeat_ns, 50 * NS_PER_MS);
 	s->election_min_ns = or_default(s->election_min_ns, 250 * NS_PER_MS);
+	s->heartbeat_ns = or_default(s->heartbeat_ns, earlier(100 * NS_PER_MS, s->election_min_ns / 2));
 	s->election_max_ns = or_default(s->election_max_ns, 2 * s->election_min_ns);
 	s->hint_delay_ns = or_default(s->hint_delay_ns, 5 * NS_PER_MS);
 	s->request_deadline_ns = or_default(s->request_deadline_ns, 5 * NS_PER_S);

@@ -181,6 +181,9 @@ struct snapshots {
 	uint64_t published_ns;	      /* Raw: the last one. */
 	struct snapshot_draft *draft; /* Being taken; NULL none. */
 	void *held;		      /* What of it is not written yet; NULL nothing. */
+	uint64_t piece_ns;	      /* Raw: the last piece of it was saved or read back then, */
+	uint64_t piece_bytes;	      /* it counts for so many, */
+	uint64_t piece_since;	      /* and so many were `bytes_since`. */
 	uint8_t digest[IKADA_DIGEST_BYTES];
 };
 
@@ -245,6 +248,7 @@ struct ikada_node {
 	char *data_dir;
 	struct env_file *lock;
 	uint64_t incarnation;
+	uint64_t setting_aside; /* This cluster was being left when `ikada recover` was interrupted; 0: none. */
 	uint64_t boot;
 
 	/* Members: this node's own place is `self` in peers; its link is always NULL. */
@@ -316,6 +320,7 @@ struct ikada_node {
 	enum ikada_role role;
 	uint64_t leader;
 	uint64_t leader_since_ns; /* Raw: when this leader of this term became known. */
+	uint64_t leader_heard_ns; /* Raw: when it last said something. */
 	uint64_t commit;
 	uint64_t applied;
 	uint64_t applied_term;	/* Of that entry; 0: of none. */
@@ -371,6 +376,11 @@ static inline uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+static inline uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
 /* identity.c: makes or opens the directory; false with a line in `error`. */
 bool identity_open(struct ikada_node *node, char *error, size_t error_size);
 /* Opens the directory of whatever node it is. */
@@ -385,11 +395,11 @@ bool address_has_port(const char *address); /* From 1 to 65535, behind the last 
 
 /*
  * set_aside.c: the node becomes an empty one with this incarnation; what it was of this cluster goes aside. Then the
- * same again, after an interruption. The log is closed. False with a line in `error`.
+ * rest of that, after an interruption. The log is closed. False with a line in `error`.
  */
 bool set_aside_begin(struct ikada_node *node, uint64_t incarnation, uint64_t cluster_id, char *error,
 		     size_t error_size);
-bool set_aside(struct ikada_node *node, uint64_t cluster_id, char *error, size_t error_size);
+bool set_aside(struct ikada_node *node, char *error, size_t error_size);
 
 /* node.c: a node that has not opened anything yet. */
 struct ikada_node *node_make(struct env *env, const struct ikada_node_settings *settings,
@@ -446,6 +456,8 @@ struct peer *links_peer(struct ikada_node *node, uint64_t id); /* Another member
 /* The higher id dials after so long without a connection; until then, the lower one's dialing may be answered. */
 #define KNOCK_NS (250 * NS_PER_MS)
 void links_new_peer(struct ikada_node *node, struct peer *peer);
+/* Nobody refuses this node any more: it need not wait as if they did. */
+void links_taken_in(struct ikada_node *node);
 /* False when there is no connection or its output is full. */
 bool links_send_frame(struct ikada_node *node, struct peer *peer, const struct buf *frame);
 /* One whole frame of any other kind: in order, never dropped while the connection lasts. */
@@ -483,6 +495,8 @@ const struct ikada_member *roster_of_id(const struct ikada_config *config, uint6
 /* The place of another member that was heard of, with an address or "". NULL: there is no room. */
 struct peer *roster_add_peer(struct ikada_node *node, uint64_t id, const char *address);
 void roster_knock(struct ikada_node *node, uint64_t id, uint64_t incarnation);
+/* It is a member: whoever knocked under this id before is not there any more. */
+void roster_came(struct ikada_node *node, uint64_t id, uint64_t incarnation);
 void roster_gave_up(struct ikada_node *node); /* The core took a change back: for people. */
 void roster_forgot(struct ikada_node *node, const struct ikada_effects *e); /* The core's alarm: for people. */
 

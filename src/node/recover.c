@@ -248,21 +248,20 @@ static void close_log(struct ikada_node *node)
 	node->wal = NULL;
 }
 
-/*
- * A node that has the new incarnation already: it is done, unless that was interrupted while the old log was set
- * aside.
- */
+/* A node that has the new incarnation already: it is done, unless what it was is still being set aside. */
 static bool resume(struct ikada_node *node, const struct survivors *all, bool do_it, struct ikada_recovery *found,
 		   const struct answer *answer)
 {
 	struct wal_state state;
-	bool readable = boot_read(node, &state, answer->text, answer->size);
+	if (node->setting_aside != 0)
+		return !do_it || set_aside(node, answer->text, answer->size);
+	if (!boot_read(node, &state, answer->text, answer->size))
+		return false;
 	close_log(node);
-	found->done = readable && (!state.has_base || node->promised_cluster_id == all->cluster_id);
-	if (readable && !found->done && node->promised_cluster_id != all->at[0].cluster_id)
-		return no(answer, "node %" PRIu64 " belongs to cluster %016" PRIx64 " now", node->settings.id,
-			  node->promised_cluster_id);
-	return found->done || !do_it || set_aside(node, all->at[0].cluster_id, answer->text, answer->size);
+	found->done = true;
+	return !state.has_base || node->promised_cluster_id == all->cluster_id ||
+	       no(answer, "node %" PRIu64 " belongs to cluster %016" PRIx64 " now", node->settings.id,
+		  node->promised_cluster_id);
 }
 
 static bool recover(struct ikada_node *node, const struct survivors *all, bool do_it, struct ikada_recovery *found,
@@ -287,6 +286,11 @@ static bool recover(struct ikada_node *node, const struct survivors *all, bool d
 	if (all != NULL && node->incarnation != named->incarnation &&
 	    node->incarnation == survivors_incarnation(all, named))
 		return resume(node, all, do_it, found, answer);
+	if (node->setting_aside != 0)
+		return no(answer,
+			  "node %" PRIu64 " is not whole: ikada recover was interrupted; run it again, with the "
+			  "same words",
+			  node->settings.id);
 	if (!boot_read(node, &state, answer->text, answer->size))
 		return false;
 	found->done = all != NULL && state.has_base && node->promised_cluster_id == all->cluster_id;

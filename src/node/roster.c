@@ -341,6 +341,13 @@ void roster_knock(struct ikada_node *node, uint64_t id, uint64_t incarnation)
 	*oldest = (struct knock){id, incarnation, raw_now(node)};
 }
 
+void roster_came(struct ikada_node *node, uint64_t id, uint64_t incarnation)
+{
+	for (uint32_t i = 0; i < KNOCKS_MAX; i++)
+		if (node->knocks[i].id == id)
+			node->knocks[i] = (struct knock){id, incarnation, raw_now(node)};
+}
+
 /* ---- For people ---- */
 
 void roster_gave_up(struct ikada_node *node)

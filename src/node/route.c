@@ -5,7 +5,7 @@
  * leader that refuses one as "not leader" refuses all that were sent to it in that term, because a term that was lost
  * is never won again. What it refused was certainly not executed and is put back; unless a younger write has gone out
  * in a later term meanwhile, for then the older one would be overtaken: that one ends as refused. To make this rare,
- * writes wait a heartbeat for the answers of the last leader before they go to a new one.
+ * writes wait half a heartbeat for the answers of the last leader before they go to a new one.
  *
  * A request is forwarded once, never onwards: a guest that finds no leader here is told so.
  */
@@ -59,7 +59,7 @@ static void turn_guests_away(struct ikada_node *node, struct list *queue)
 /* Until when writes wait for the answers of an earlier leader; 0: they need not. */
 static uint64_t held_until(const struct ikada_node *node)
 {
-	uint64_t until = node->leader_since_ns + node->settings.heartbeat_ns;
+	uint64_t until = node->leader_since_ns + node->settings.heartbeat_ns / 2;
 	if (raw_now(node) >= until)
 		return 0;
 	for (uint32_t i = 0; i < node->peer_count; i++) {

@@ -4,8 +4,9 @@
  *
  * The order is what makes it safe: the new incarnation first. From then on this is another member, that has promised
  * nothing to anybody, whatever files of the old one are still there. Had the log gone first, a crash would leave a
- * member that has forgotten its promises. What was interrupted is done again, from where it stopped: nothing is moved
- * onto a file that is there.
+ * member that has forgotten its promises. Until all is moved, the identity says so: nobody opens half a log, which
+ * would make files in it, and what was interrupted goes on from where it stopped. Nothing is moved onto a file that is
+ * there.
  */
 #include "node/node_internal.h"
 
@@ -91,15 +92,18 @@ static char *make_aside(struct ikada_node *node, uint64_t cluster_id, char *erro
 	return NULL;
 }
 
-bool set_aside(struct ikada_node *node, uint64_t cluster_id, char *error, size_t error_size)
+bool set_aside(struct ikada_node *node, char *error, size_t error_size)
 {
-	char *aside = make_aside(node, cluster_id, error, error_size);
+	char *aside = make_aside(node, node->setting_aside, error, error_size);
 	if (aside == NULL)
 		return false;
 	bool ok =
 		move_all(node, aside, "wal", error, error_size) && move_all(node, aside, "snapshot", error, error_size);
 	mem_free(node->mem, aside);
-	return ok;
+	if (!ok)
+		return false;
+	node->setting_aside = 0;
+	return identity_write(node, node->data_dir, error, error_size);
 }
 
 bool set_aside_begin(struct ikada_node *node, uint64_t incarnation, uint64_t cluster_id, char *error, size_t error_size)
@@ -109,8 +113,8 @@ bool set_aside_begin(struct ikada_node *node, uint64_t incarnation, uint64_t clu
 		return false;
 	bool ok = identity_write(node, aside, error, error_size);
 	node->incarnation = incarnation;
-	ok = ok && identity_write(node, node->data_dir, error, error_size) &&
-	     set_aside(node, cluster_id, error, error_size);
+	node->setting_aside = cluster_id;
+	ok = ok && identity_write(node, node->data_dir, error, error_size) && set_aside(node, error, error_size);
 	mem_free(node->mem, aside);
 	return ok;
 }

@@ -1,8 +1,8 @@
 /*
  * Snapshots of the own state (paper, 7): when one is taken, and what may go then.
  *
- * The state is held, which takes no time, and written while more is applied, a piece a turn, by operations that do
- * not keep the loop. When it has been synced and read back, and the log is durable as far as it reaches, it is
+ * The state is held, which takes no time, and written while more is applied, a piece now and then, by operations that
+ * do not keep the loop. When it has been synced and read back, and the log is durable as far as it reaches, it is
  * published, and only then older files go, and the log in front of the older of the two that are kept: so that one
  * damaged file costs nothing, and slow followers find a tail. At any moment a crash leaves a whole snapshot, or the
  * whole log, and the log behind it.
@@ -19,6 +19,13 @@
 #define READ_BACK_BYTES ((size_t)1024 * 1024)
 /* A log that is kept for a member who is being sent a snapshot may grow so many times as large as one is to be. */
 #define PINNED_LOG 4
+/*
+ * About 30 MB of a snapshot are written in a second, so that the processor and the disk stay free for writes between
+ * two pieces. For each byte that the log grows by, some more follow at once: a snapshot must come to an end.
+ */
+#define PACE_NS_PER_BYTE 32
+#define PACE_LOG 4
+#define READ_BACK_COST 4 /* A byte written costs as much as so many that are read back. */
 
 static void observe(struct ikada_node *node, enum node_snapshot_step step)
 {
@@ -138,6 +145,22 @@ static void let_go(struct ikada_node *node)
 	s->held = NULL;
 }
 
+static void count_piece(struct ikada_node *node, uint64_t bytes)
+{
+	struct snapshots *s = &node->snapshots;
+	s->piece_ns = raw_now(node);
+	s->piece_bytes = bytes;
+	s->piece_since = s->bytes_since;
+}
+
+/* When the next one may follow. */
+static uint64_t next_piece_ns(const struct ikada_node *node)
+{
+	const struct snapshots *s = &node->snapshots;
+	uint64_t grown = PACE_LOG * (s->bytes_since - s->piece_since);
+	return grown >= s->piece_bytes ? s->piece_ns : s->piece_ns + (s->piece_bytes - grown) * PACE_NS_PER_BYTE;
+}
+
 static void begin(struct ikada_node *node)
 {
 	struct snapshots *s = &node->snapshots;
@@ -161,6 +184,7 @@ static void begin(struct ikada_node *node)
 	};
 	snapshot_put_header(s->draft, &header);
 	buf_free(&members);
+	count_piece(node, 0);
 	observe(node, NODE_SNAPSHOT_HELD);
 }
 
@@ -170,6 +194,7 @@ static void save_piece(struct ikada_node *node)
 	struct buf *out = snapshot_begin_block(s->draft);
 	bool more = node->machine.save(node->machine.context, s->held, out, snapshot_piece_bytes(node));
 	snapshot_end_block(s->draft);
+	count_piece(node, buf_size(&s->draft->filling));
 	if (more)
 		return;
 	let_go(node);
@@ -220,6 +245,25 @@ static bool publish(struct ikada_node *node)
 	return true;
 }
 
+static bool has_room(const struct ikada_node *node, const struct snapshot_draft *draft)
+{
+	return draft->state == DRAFT_OPEN && buf_size(&draft->filling) < snapshot_piece_bytes(node);
+}
+
+/* True: there is more to do, when the next piece may follow. */
+static bool go_on(struct ikada_node *node)
+{
+	struct snapshots *s = &node->snapshots;
+	bool may = next_piece_ns(node) <= raw_now(node);
+	if (may && has_room(node, s->draft))
+		save_piece(node);
+	uint64_t read = s->draft->reader.consumed;
+	bool more = snapshot_draft_step(s->draft, may ? READ_BACK_BYTES : 0);
+	if (s->draft->reader.consumed > read)
+		count_piece(node, (s->draft->reader.consumed - read) / READ_BACK_COST);
+	return more || has_room(node, s->draft);
+}
+
 uint64_t snapshots_turn(struct ikada_node *node)
 {
 	struct snapshots *s = &node->snapshots;
@@ -228,16 +272,14 @@ uint64_t snapshots_turn(struct ikada_node *node)
 		return s->wanted ? s->not_before_ns : UINT64_MAX;
 	if (s->draft == NULL)
 		begin(node);
-	if (s->draft->state == DRAFT_OPEN && buf_size(&s->draft->filling) < snapshot_piece_bytes(node))
-		save_piece(node);
-	bool more = snapshot_draft_step(s->draft, READ_BACK_BYTES);
+	bool more = go_on(node);
 	if (more && s->draft->state == DRAFT_VALID)
 		observe(node, NODE_SNAPSHOT_VERIFIED);
 	if (s->draft->state == DRAFT_VALID)
 		more = publish(node);
 	else if (s->draft->state == DRAFT_FAILED)
 		failed(node);
-	return more ? raw_now(node) : UINT64_MAX;
+	return more ? next_piece_ns(node) : UINT64_MAX;
 }
 
 /* ---- Open and close ---- */

@@ -2,7 +2,8 @@
  * A client's connection. Parses what comes in, starts what it asks for, and sends replies in the order of the requests.
  *
  * What runs at the same time on one connection:
- *	calls	 many, proposed in order; their replies go out in order, whatever ends first. Each write is one.
+ *	calls	 many, proposed in order; their replies go out in order, whatever ends first. Small writes that came
+ *		 together are one, and one entry of the log; each other write is one.
  *	reads	 consecutive ones gather, and are asked for as one; those that come meanwhile gather for the next.
  * A read that finds calls under way becomes a call itself: it goes through the log behind them and is answered there,
  * so a pipeline of both kinds does not stop at each change. A call is proposed when all reads before it are answered.
@@ -20,17 +21,19 @@
 #include <string.h>
 
 enum { CALLS_MAX = 1024, READS_MAX = 1024, FREE_CALLS_MAX = 4096 };
+#define TOGETHER_BYTES_MAX ((size_t)4 * 1024) /* Of an entry with several commands. */
 #define CALL_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define VALUE_REPLY_BYTES ((size_t)256 * 1024) /* What a reply that may hold a value counts for. */
 #define READ_BYTES_MAX ((size_t)64 * 1024)
 #define OUTPUT_BYTES_MAX ((size_t)1024 * 1024)
 #define INPUT_BYTES_MAX ((size_t)64 * 1024) /* Of input that must wait, before the stream is paused. */
 
-/* A request that goes through the log, or a reply that waits for its turn. */
+/* Requests that go through the log as one entry, or a reply that waits for its turn. */
 struct call {
 	struct list at; /* In conn->calls, or server->free_calls. */
 	struct conn *conn;
 	struct ikada_request request;
+	uint32_t count; /* Of client's requests. */
 	size_t bytes;
 	bool ended;
 	bool read;
@@ -56,6 +59,7 @@ static struct call *add_call(struct conn *conn, size_t bytes)
 		server->free_call_count--;
 	}
 	call->conn = conn;
+	call->count = 1;
 	call->bytes = bytes;
 	call->ended = false;
 	call->read = false;
@@ -69,7 +73,7 @@ static struct call *add_call(struct conn *conn, size_t bytes)
 static void drop_call(struct call *call)
 {
 	struct server *server = call->conn->server;
-	call->conn->call_count--;
+	call->conn->call_count -= call->count;
 	call->conn->call_bytes -= call->bytes;
 	list_remove(&call->at);
 	buf_free(&call->reply);
@@ -97,10 +101,22 @@ static bool is_silent(const struct conn *conn)
 	return conn->silent || conn->unwanted > 0;
 }
 
+static void propose_gathered(struct server *server)
+{
+	struct call *call = server->gathering;
+	if (call == NULL)
+		return;
+	server->gathering = NULL;
+	struct slice entry = machine_end(&server->encoded, call->count);
+	ikada_node_propose(server->node, &call->request, entry.bytes, entry.size, call->conn->protocol);
+	buf_consume(&server->encoded, buf_size(&server->encoded));
+}
+
 /* Sends what server->reply holds, in its turn. */
 static void say_in_turn(struct conn *conn)
 {
 	struct buf *reply = &conn->server->reply;
+	propose_gathered(conn->server);
 	if (is_silent(conn)) {
 		/* Not at all. */
 	} else if (list_empty(&conn->calls)) {
@@ -139,16 +155,34 @@ static bool replies_with_value(const struct command *command, const struct reque
 	       ((command->flags & COMMAND_VALUE_IF_MORE) && more);
 }
 
+/* Whether a write of `size` bytes may join those that gather. */
+static bool joins(const struct conn *conn, size_t size)
+{
+	const struct call *call = conn->server->gathering;
+	return call != NULL && call->count < MACHINE_TOGETHER_MAX && call->silent == is_silent(conn) &&
+	       buf_size(&conn->server->encoded) + size <= TOGETHER_BYTES_MAX;
+}
+
 static void start_call(struct conn *conn, const struct command *command, const struct request *request)
 {
 	struct server *server = conn->server;
+	size_t size = machine_bytes(request);
+	bool alone = replies_with_value(command, request);
+	if (!alone && joins(conn, size)) {
+		server->gathering->count++;
+		server->gathering->bytes += size;
+		conn->call_count++;
+		conn->call_bytes += size;
+	} else {
+		propose_gathered(server);
+		server->gathering = add_call(conn, size + (alone ? VALUE_REPLY_BYTES : 0));
+		server->gathering->read = !(command->flags & COMMAND_WRITES);
+		server->gathering->silent = is_silent(conn);
+		machine_begin(&server->encoded);
+	}
 	machine_encode(&server->encoded, command, request);
-	size_t size = buf_size(&server->encoded);
-	struct call *call = add_call(conn, size + (replies_with_value(command, request) ? VALUE_REPLY_BYTES : 0));
-	call->read = !(command->flags & COMMAND_WRITES);
-	call->silent = is_silent(conn);
-	ikada_node_propose(server->node, &call->request, buf_at(&server->encoded), size, conn->protocol);
-	buf_consume(&server->encoded, size);
+	if (alone)
+		propose_gathered(server);
 }
 
 /* Whether what the connection waits for is there, now that a call has ended. */
@@ -177,7 +211,8 @@ static void call_done(struct ikada_request *request, enum ikada_outcome outcome,
 	struct conn *conn = call->conn;
 	struct buf *error = &conn->server->reply;
 	if (outcome != IKADA_DONE) {
-		put_outcome(error, outcome, call->read);
+		for (uint32_t i = 0; i < call->count; i++)
+			put_outcome(error, outcome, call->read);
 		reply = buf_at(error);
 		size = buf_size(error);
 	}
@@ -264,6 +299,7 @@ static enum conn_wait take_request(struct conn *conn)
 		buf_consume(reply, buf_size(reply));
 		return WAIT_READS;
 	}
+	propose_gathered(conn->server);
 	if (command == NULL && is_http(name))
 		conn->ending = true;
 	else if (command == NULL)
@@ -329,6 +365,7 @@ static void proceed(struct conn *conn)
 	do
 		conn->wait = busy_with(conn);
 	while (conn->wait == WAIT_NOTHING && take_next(conn));
+	propose_gathered(conn->server);
 	if (conn->read_count > 0 && !conn->reading && conn->wait != WAIT_OUTPUT)
 		start_reads(conn);
 	if (conn->ending && list_empty(&conn->calls) && !conn->reading) {

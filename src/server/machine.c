@@ -33,11 +33,17 @@ void machine_destroy(struct machine *m)
 	mem_free(m->mem, m);
 }
 
-void machine_encode(struct buf *out, const struct command *command, const struct request *request)
+size_t machine_bytes(const struct request *request)
 {
 	size_t size = MACHINE_HEADER_BYTES;
 	for (uint32_t i = 1; i < request->count; i++)
 		size += 4 + request->spans[i].size;
+	return size;
+}
+
+void machine_encode(struct buf *out, const struct command *command, const struct request *request)
+{
+	size_t size = machine_bytes(request);
 	struct writer w = writer_over(buf_reserve(out, size), size);
 	write_u8(&w, MACHINE_FORMAT);
 	write_u8(&w, 0);
@@ -49,6 +55,25 @@ void machine_encode(struct buf *out, const struct command *command, const struct
 		write_bytes(&w, request->base + request->spans[i].at, request->spans[i].size);
 	CHECK_OP(writer_used(&w), ==, size);
 	buf_added(out, size);
+}
+
+void machine_begin(struct buf *out)
+{
+	struct writer w = writer_over(buf_reserve(out, MACHINE_HEADER_BYTES), MACHINE_HEADER_BYTES);
+	write_u8(&w, MACHINE_SEVERAL);
+	write_u8(&w, 0);
+	write_u16(&w, 0);
+	write_u32(&w, 0);
+	buf_added(out, MACHINE_HEADER_BYTES);
+}
+
+struct slice machine_end(struct buf *out, uint32_t count)
+{
+	struct slice entry = {buf_at(out), buf_size(out)};
+	put_le32(buf_at(out) + 4, count);
+	if (count > 1)
+		return entry;
+	return (struct slice){entry.bytes + MACHINE_HEADER_BYTES, entry.size - MACHINE_HEADER_BYTES};
 }
 
 static void make_room(struct machine *m, uint32_t count)
@@ -99,34 +124,13 @@ size_t machine_encoded_bytes(const uint8_t *bytes, size_t size)
 	return r.failed ? 0 : size - reader_left(&r);
 }
 
-enum machine_result machine_apply(struct machine *m, const uint8_t *bytes, size_t size, enum resp_protocol protocol,
-				  struct buf *reply)
-{
-	m->protocol = protocol;
-	const struct command *command;
-	struct request request;
-	struct reader r = reader_over(bytes, size);
-	enum machine_result result =
-		size > ENTRY_PAYLOAD_BYTES_MAX ? MACHINE_MALFORMED : decode(m, &r, &command, &request);
-	if (result == MACHINE_NEWER && (bytes[0] > MACHINE_FORMAT || reader_left(&r) == 0))
-		return result;
-	if (result != MACHINE_DONE || reader_left(&r) > 0) {
-		resp_put_error(reply, "ERR the entry is no command");
-		return MACHINE_MALFORMED;
-	}
-	/* A read in the log is for the one who asked. */
-	if (reply == NULL && !(command->flags & COMMAND_WRITES))
-		return MACHINE_DONE;
-	if (command_check(command, &request, reply))
-		command->run(m, &request, reply);
-	return MACHINE_DONE;
-}
-
 /* The first key of a command that has one there. */
 static bool first_key(struct slice bytes, struct slice *key)
 {
 	struct reader r = reader_over(bytes.bytes, bytes.size);
-	read_u16(&r);
+	if (read_u8(&r) != MACHINE_FORMAT)
+		return false;
+	read_u8(&r);
 	const struct command *command = command_of_code(read_u16(&r));
 	uint32_t count = read_u32(&r);
 	const uint8_t *sizes = read_bytes(&r, (size_t)count * 4);
@@ -147,7 +151,7 @@ void machine_expect(struct machine *m, const struct slice commands[], size_t cou
 }
 
 /* The commands that `bytes` start with, if there are several. */
-static void expect_reads(struct machine *m, const uint8_t *bytes, size_t left)
+static void expect_several(struct machine *m, const uint8_t *bytes, size_t left)
 {
 	struct slice commands[STORE_AHEAD_MAX];
 	size_t n = 0;
@@ -157,6 +161,76 @@ static void expect_reads(struct machine *m, const uint8_t *bytes, size_t left)
 	}
 	if (n > 1)
 		machine_expect(m, commands, n);
+}
+
+static enum machine_result malformed(struct buf *reply)
+{
+	resp_put_error(reply, "ERR the entry is no command");
+	return MACHINE_MALFORMED;
+}
+
+static enum machine_result apply_one(struct machine *m, const uint8_t *bytes, size_t size, struct buf *reply)
+{
+	const struct command *command;
+	struct request request;
+	struct reader r = reader_over(bytes, size);
+	enum machine_result result = decode(m, &r, &command, &request);
+	if (result == MACHINE_NEWER && (bytes[0] > MACHINE_FORMAT || reader_left(&r) == 0))
+		return result;
+	if (result != MACHINE_DONE || reader_left(&r) > 0)
+		return malformed(reply);
+	/* A read in the log is for the one who asked. */
+	if (reply == NULL && !(command->flags & COMMAND_WRITES))
+		return MACHINE_DONE;
+	if (command_check(command, &request, reply))
+		command->run(m, &request, reply);
+	return MACHINE_DONE;
+}
+
+/* The commands behind the header of several; 0: they are not what it says. */
+static uint32_t count_several(const uint8_t *bytes, size_t size)
+{
+	struct reader r = reader_over(bytes, size);
+	read_u8(&r);
+	bool zero = read_u8(&r) == 0;
+	zero &= read_u16(&r) == 0;
+	uint32_t count = read_u32(&r);
+	if (r.failed || !zero || count > MACHINE_TOGETHER_MAX)
+		return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		size_t one = machine_encoded_bytes(r.at, reader_left(&r));
+		if (one == 0)
+			return 0;
+		read_bytes(&r, one);
+	}
+	return reader_left(&r) == 0 ? count : 0;
+}
+
+static enum machine_result apply_several(struct machine *m, const uint8_t *bytes, size_t size, struct buf *reply)
+{
+	uint32_t count = count_several(bytes, size);
+	if (count == 0)
+		return malformed(reply);
+	struct reader r = reader_over(bytes, size);
+	read_bytes(&r, MACHINE_HEADER_BYTES);
+	for (uint32_t i = 0; i < count; i++) {
+		if (i % STORE_AHEAD_MAX == 0)
+			expect_several(m, r.at, reader_left(&r));
+		size_t one = machine_encoded_bytes(r.at, reader_left(&r));
+		if (apply_one(m, read_bytes(&r, one), one, reply) == MACHINE_NEWER)
+			return MACHINE_NEWER;
+	}
+	return MACHINE_DONE;
+}
+
+enum machine_result machine_apply(struct machine *m, const uint8_t *bytes, size_t size, enum resp_protocol protocol,
+				  struct buf *reply)
+{
+	m->protocol = protocol;
+	if (size == 0 || size > ENTRY_PAYLOAD_BYTES_MAX)
+		return malformed(reply);
+	bool several = bytes[0] == MACHINE_SEVERAL;
+	return several ? apply_several(m, bytes, size, reply) : apply_one(m, bytes, size, reply);
 }
 
 /* Answers one command of a read; false when the next one is not looked for. */
@@ -190,7 +264,7 @@ void machine_query(struct machine *m, const uint8_t *bytes, size_t size, enum re
 	buf_add(reply, "\0\0\0", 4);
 	do
 		if (count++ % STORE_AHEAD_MAX == 0)
-			expect_reads(m, r.at, reader_left(&r));
+			expect_several(m, r.at, reader_left(&r));
 	while (query_one(m, &r, reply) && reader_left(&r) > 0 && buf_size(reply) - start < MACHINE_ANSWER_BYTES);
 	put_le32(buf_at(reply) + start, count);
 }

@@ -10,9 +10,10 @@
  *	4	4	count of the arguments, the name left out
  *	8	4 each	their sizes
  *		...	their bytes, one behind the other
- * An entry is one command; one that only reads is answered in its place, for the one who waits for it. A read is one
- * command or more, one behind the other; its answer is the number of those that were answered (4), at least the first,
- * and their replies. A long answer ends early; the asker asks for the rest.
+ * An entry is one command, or several that one client sent together: format 2, a 0, no code (2), how many (4), then the
+ * commands, one behind the other, each answered in its place. One that only reads is answered for the one who waits for
+ * it. A read is one command or more, without such a header; its answer is the number of those that were answered (4),
+ * at least the first, and their replies. A long answer ends early; the asker asks for the rest.
  */
 #ifndef IKADA_SERVER_MACHINE_H
 #define IKADA_SERVER_MACHINE_H
@@ -22,7 +23,8 @@
 #include "server/keyspace.h"
 #include "server/resp.h"
 
-enum { MACHINE_FORMAT = 1, MACHINE_HEADER_BYTES = 8, MACHINE_DIGEST_BYTES = 16 };
+enum { MACHINE_FORMAT = 1, MACHINE_SEVERAL = 2, MACHINE_HEADER_BYTES = 8, MACHINE_DIGEST_BYTES = 16 };
+enum { MACHINE_TOGETHER_MAX = 64 }; /* Commands in an entry. */
 /* The answer to a read ends early with the first reply that brings it to this size. */
 #define MACHINE_ANSWER_BYTES ((size_t)1024 * 1024)
 
@@ -44,8 +46,12 @@ enum machine_result {
 struct machine *machine_create(struct mem *mem);
 void machine_destroy(struct machine *machine);
 
+size_t machine_bytes(const struct request *request); /* What machine_encode adds. */
 /* Adds the command to `out`. */
 void machine_encode(struct buf *out, const struct command *command, const struct request *request);
+/* An entry of several: first its header, whose room stays unused when it turns out to be one; then the commands. */
+void machine_begin(struct buf *out);
+struct slice machine_end(struct buf *out, uint32_t count);
 /* The size of the command that `bytes` start with; 0 when it is none. */
 size_t machine_encoded_bytes(const uint8_t *bytes, size_t size);
 

@@ -27,6 +27,8 @@ enum conn_wait {
 	WAIT_OUTPUT, /* For the client to take its replies. */
 };
 
+struct call;
+
 struct conn {
 	struct list at; /* In server->conns. */
 	struct server *server;
@@ -78,8 +80,9 @@ struct server {
 	uint64_t total_requests;
 	uint64_t total_input_bytes;
 	uint64_t total_output_bytes;
-	struct buf encoded; /* A command on its way into the node. */
-	struct buf reply;   /* Of a local command. */
+	struct buf encoded;	/* Commands on their way into the node ... */
+	struct call *gathering; /* ... as the entry of this call; NULL none. */
+	struct buf reply;	/* Of a local command. */
 };
 
 /* conn.c */

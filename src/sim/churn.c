@@ -25,7 +25,9 @@ struct churn {
 	struct sim *sim;
 	struct mem *mem;
 	struct rng rng;
+	uint64_t hurry; /* All times are shorter by this factor. */
 	enum state states[RULES_NODES_MAX];
+	uint64_t came_ns;    /* The last member did. */
 	uint64_t seen_index; /* Of the last configuration that was seen to be committed. */
 	bool learner;	     /* Who is coming is to be one. */
 	bool over;
@@ -44,6 +46,11 @@ struct churn {
 static bool chance(struct churn *churn, uint32_t percent)
 {
 	return rng_below(&churn->rng, 100) < percent;
+}
+
+static void later(struct churn *churn, uint64_t delay_ns, void (*fn)(void *context), void *context)
+{
+	sim_schedule(churn->sim, sim_now(churn->sim) + delay_ns / churn->hurry, fn, context);
 }
 
 /* ---- What makes changes fail half-way ---- */
@@ -74,16 +81,14 @@ static void cut_off(struct churn *churn, const struct member *leader)
 	for (uint32_t i = 0; i < churn->cluster->count; i++)
 		if (i != leader->number)
 			sim_net_cut(leader->host, churn->cluster->members[i].host, true);
-	sim_schedule(churn->sim, sim_now(churn->sim) + rng_between(&churn->rng, 300 * NS_PER_MS, 2 * NS_PER_S), heal,
-		     churn);
+	later(churn, rng_between(&churn->rng, 300 * NS_PER_MS, 2 * NS_PER_S), heal, churn);
 }
 
 /* A leader dies between two configurations. */
 static void strike(struct churn *churn, struct member *leader)
 {
 	cluster_crash(leader, SIM_POWER);
-	sim_schedule(churn->sim, sim_now(churn->sim) + rng_between(&churn->rng, NS_PER_MS, NS_PER_S), start_again,
-		     leader);
+	later(churn, rng_between(&churn->rng, NS_PER_MS, NS_PER_S), start_again, leader);
 }
 
 /* ---- Asking, in the leader's process ---- */
@@ -120,7 +125,7 @@ static bool settled(const struct churn *churn)
 
 static void ask(struct churn *churn, enum ikada_member_action action, uint32_t number, uint64_t *counter)
 {
-	static const char *const names[] = {"add", "add learner", "remove", "replace", "promote"};
+	static const char *const names[] = {"add", "add learner", "remove", "replace", "promote", "demote"};
 	struct member *member = &churn->cluster->members[number];
 	bool overlaps = !settled(churn);
 	churn->action = action;
@@ -218,6 +223,7 @@ static void learn(struct churn *churn)
 		} else if (is != NULL && (churn->states[i] == COMING || churn->states[i] == WIPED) &&
 			   is->incarnation == rules_incarnation(c->rules, i)) {
 			churn->states[i] = MEMBER;
+			churn->came_ns = sim_now(churn->sim);
 			churn->counters.came++;
 		}
 	}
@@ -280,7 +286,7 @@ static void begin(struct churn *churn)
 			    &churn->counters.promotions);
 			return;
 		}
-	switch (rng_below(&churn->rng, 8)) {
+	switch (rng_below(&churn->rng, 9)) {
 	case 0:
 	case 1:
 		if (fresh < churn->cluster->count && count < MEMBERS_MAX)
@@ -300,6 +306,10 @@ static void begin(struct churn *churn)
 	case 6:
 		if (member != NULL && !votes)
 			ask(churn, IKADA_MEMBER_PROMOTE, number, &churn->counters.promotions);
+		return;
+	case 7:
+		if (votes && voters(churn) > VOTERS_MIN)
+			ask(churn, IKADA_MEMBER_DEMOTE, number, &churn->counters.demotions);
 		return;
 	default:
 		if (member != NULL)
@@ -324,8 +334,7 @@ static void due(void *context)
 {
 	struct churn *churn = context;
 	struct member *leader = cluster_leader(churn->cluster);
-	sim_schedule(churn->sim, sim_now(churn->sim) + rng_between(&churn->rng, 20 * NS_PER_MS, 800 * NS_PER_MS), due,
-		     churn);
+	later(churn, rng_between(&churn->rng, 20 * NS_PER_MS, 800 * NS_PER_MS), due, churn);
 	if (churn->paused || leader == NULL || leader->server == NULL)
 		return;
 	sim_host_run(leader->host, look, churn);
@@ -348,13 +357,14 @@ static void due(void *context)
 
 /* ---- For the owner ---- */
 
-struct churn *churn_create(struct cluster *cluster, uint64_t seed)
+struct churn *churn_create(struct cluster *cluster, uint64_t hurry, uint64_t seed)
 {
 	struct churn *churn = mem_zero(cluster->mem, sizeof *churn);
 	churn->cluster = cluster;
 	churn->sim = cluster->sim;
 	churn->mem = cluster->mem;
 	churn->rng = rng_seed(seed);
+	churn->hurry = hurry;
 	churn->cut_off = UINT32_MAX;
 	for (uint32_t i = 0; i < cluster->count; i++)
 		churn->states[i] = cluster->members[i].active ? MEMBER : FRESH;
@@ -368,7 +378,7 @@ void churn_destroy(struct churn *churn)
 
 void churn_start(struct churn *churn)
 {
-	sim_schedule(churn->sim, sim_now(churn->sim) + NS_PER_S, due, churn);
+	later(churn, NS_PER_S, due, churn);
 }
 
 void churn_end(struct churn *churn)
@@ -396,6 +406,14 @@ void churn_recovered(struct churn *churn)
 const struct churn_counters *churn_counters(const struct churn *churn)
 {
 	return &churn->counters;
+}
+
+uint64_t churn_done_ns(const struct churn *churn)
+{
+	for (uint32_t i = 0; i < churn->cluster->count; i++)
+		if (churn->states[i] == COMING || churn->states[i] == WIPED)
+			return UINT64_MAX;
+	return churn->came_ns;
 }
 
 void churn_judge(const struct churn *churn, char *failure, size_t size)

@@ -103,6 +103,14 @@ static bool excused(struct disaster *d)
 	return false;
 }
 
+/* For ever; nobody goes on talking with it. */
+static void lose_one(struct disaster *d, struct member *member, enum sim_crash how)
+{
+	cluster_lose(member, how);
+	for (uint32_t i = 0; i < CLIENTS_HOSTS; i++)
+		sim_net_break(clients_host(d->clients, i), member->host);
+}
+
 /* ---- All start ---- */
 
 static void release(void *context)
@@ -248,7 +256,7 @@ static void drop(struct disaster *d, uint32_t at)
 {
 	struct member *member = &d->cluster->members[d->survivors.numbers[at]];
 	cluster_say(d->cluster, "node %" PRIu32 " is given up: %s", member->number + 1, d->attempt.error);
-	cluster_lose(member, SIM_KILL);
+	lose_one(d, member, SIM_KILL);
 	d->survivors.numbers[at] = d->survivors.numbers[--d->survivors.count];
 }
 
@@ -388,9 +396,7 @@ static void lose(struct disaster *d)
 			stays |= d->survivors.numbers[j] == i;
 		if (stays)
 			continue;
-		cluster_lose(member, draw_crash(d));
-		for (uint32_t j = 0; j < CLIENTS_HOSTS; j++)
-			sim_net_break(clients_host(d->clients, j), member->host);
+		lose_one(d, member, draw_crash(d));
 	}
 	then(d, rng_below(&d->rng, 400 * NS_PER_MS) / d->hurry, fall);
 }

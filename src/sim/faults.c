@@ -615,9 +615,10 @@ static void recover(struct faults *f, struct member *member)
 {
 	sim_disk_set_limit(member->host, UINT64_MAX);
 	sim_disk_stall(member->host, sim_now(f->sim));
+	sim_disk_mend(member->host);
 	sim_host_set_rate(member->host, 1000000);
 	*sim_host_settings(member->host) = f->host[member->number];
-	/* What it was told of its disk, or will be, may yet end it. */
+	/* What it was told of its disk may yet end it. */
 	if (member->excuses > 0 && sim_host_running(member->host))
 		cluster_crash(member, SIM_KILL);
 	for (uint32_t tries = 0; tries < 3 && !cluster_start(member); tries++)

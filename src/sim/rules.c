@@ -487,7 +487,9 @@ static void after_step(void *context, const struct ikada_raft *raft, const struc
 	if (event->kind == IKADA_DURABLE) {
 		struct ikada_raft_status status;
 		ikada_raft_status(raft, &status);
-		w->durable = status.durable_index;
+		/* To the core all of a snapshot is durable at once; its ticket says when it is. */
+		if (event->ticket >= w->install_ticket || status.durable_index > w->install_index)
+			w->durable = status.durable_index;
 	}
 	count_members(w, event, e);
 	if (e->append != IKADA_APPEND_NONE)

@@ -17,14 +17,31 @@ struct phases {
 	/* Between these every operation must be done, and nothing but the load disturbs the cluster. */
 	uint64_t calm_from_ns, calm_to_ns;
 	uint64_t end_ns;
+	/* Who is to become a member may wait for an answer that nobody gives; then all but the faults come later. */
+	uint64_t patience_ns;
 };
 
-static const struct phases phases_long = {1, 40 * NS_PER_S, 50 * NS_PER_S, 56 * NS_PER_S, 60 * NS_PER_S};
-static const struct phases phases_brief = {8, 4 * NS_PER_S, 5400 * NS_PER_MS, 5700 * NS_PER_MS, 6 * NS_PER_S};
-/* Who waits to become a member may have to wait for a handshake that nobody answers, and that is not hurried. */
-static const struct phases phases_brief_churn = {8, 4 * NS_PER_S, 8400 * NS_PER_MS, 8700 * NS_PER_MS, 9 * NS_PER_S};
+static const struct phases phases_long = {
+	.hurry = 1,
+	.faults_end_ns = 40 * NS_PER_S,
+	.calm_from_ns = 50 * NS_PER_S,
+	.calm_to_ns = 56 * NS_PER_S,
+	.end_ns = 60 * NS_PER_S,
+};
 
-enum { CALM_RATE_MIN = 100 /* Operations a second. */, DISASTER_PERCENT = 25 };
+static const struct phases phases_brief = {
+	.hurry = 8,
+	.faults_end_ns = 4 * NS_PER_S,
+	.calm_from_ns = 5400 * NS_PER_MS,
+	.calm_to_ns = 5700 * NS_PER_MS,
+	.end_ns = 6 * NS_PER_S,
+	.patience_ns = 3 * NS_PER_S,
+};
+
+/* A new member is a follower as any other when it has been one for so long. */
+#define NEW_NS (500 * NS_PER_MS)
+
+enum { CALM_RATE_MIN = 100 /* Operations a second. */, DISASTER_PERCENT = 25, CHURN_PERCENT = 50 };
 
 struct run {
 	struct mem mem;
@@ -37,6 +54,7 @@ struct run {
 	struct disaster *disaster; /* NULL: none. */
 	uint64_t leaders_before_calm;
 	const struct phases *phases;
+	uint64_t late_ns; /* Of all phases from the calm on. */
 	const struct run_settings *settings;
 };
 
@@ -130,6 +148,8 @@ static void hurry_world(struct run *run)
 	net->break_min_ns /= run->phases->hurry;
 	net->break_max_ns /= run->phases->hurry;
 	net->connect_ns /= run->phases->hurry;
+	net->reboot_min_ns /= run->phases->hurry;
+	net->reboot_max_ns /= run->phases->hurry;
 }
 
 static struct history_settings draw_history(struct rng *rng)
@@ -151,12 +171,20 @@ static struct clients_settings draw_clients(struct rng *rng)
 	return settings;
 }
 
+static bool draw_churn(const struct run *run)
+{
+	struct rng rng = sim_rng(run->sim, 4);
+	bool drawn = rng_below(&rng, 100) < CHURN_PERCENT;
+	return run->settings->profile == RUN_ALL ? drawn : run->settings->profile == RUN_CHURN;
+}
+
 static void open_run(struct run *run, const struct run_settings *settings)
 {
 	mem_init(&run->mem, true);
 	run->settings = settings;
-	run->phases = !settings->brief ? &phases_long : settings->churn ? &phases_brief_churn : &phases_brief;
+	run->phases = settings->brief ? &phases_brief : &phases_long;
 	run->sim = sim_create(settings->seed);
+	bool churn = draw_churn(run);
 	struct rng rng = sim_rng(run->sim, 1);
 	uint32_t nodes = draw_nodes(&rng);
 	if (settings->nodes != 0)
@@ -170,13 +198,13 @@ static void open_run(struct run *run, const struct run_settings *settings)
 	sim_set_hooks(run->sim, &hooks);
 	const struct rules_hooks rules_hooks = {.context = run, .point = on_point, .snapshot_step = on_snapshot_step};
 	struct rng fate = sim_rng(run->sim, 3);
-	bool disaster = settings->churn && rng_below(&fate, 100) < DISASTER_PERCENT;
-	if (settings->churn && nodes < 3)
+	bool disaster = churn && rng_below(&fate, 100) < DISASTER_PERCENT;
+	if (churn && nodes < 3)
 		nodes = 3;
 	if (disaster && rng_below(&fate, 2) == 0)
 		nodes = 5; /* So that there may be two survivors. */
-	cluster_create(&run->cluster, run->sim, &run->mem, settings->churn ? RULES_NODES_MAX : nodes, &rules_hooks);
-	if (settings->churn)
+	cluster_create(&run->cluster, run->sim, &run->mem, churn ? RULES_NODES_MAX : nodes, &rules_hooks);
+	if (churn)
 		cluster_begin_with(&run->cluster, nodes < 5 ? nodes : 5);
 	run->cluster.term_runs = (uint64_t)256 << rng_below(&rng, 3);
 	run->cluster.request_deadline_ns = NS_PER_S + rng_below(&rng, 4 * NS_PER_S);
@@ -201,8 +229,8 @@ static void open_run(struct run *run, const struct run_settings *settings)
 	draw_world(run, &rng);
 	if (settings->brief)
 		hurry_world(run);
-	if (settings->churn)
-		run->churn = churn_create(&run->cluster, rng_next(&rng));
+	if (churn)
+		run->churn = churn_create(&run->cluster, run->phases->hurry, rng_next(&rng));
 	if (disaster)
 		run->disaster = disaster_create(&run->cluster, run->clients, run->history, run->churn,
 						run->phases->hurry, rng_next(&fate));
@@ -218,6 +246,21 @@ static bool run_until(struct run *run, uint64_t time)
 		sim_run_until(run->sim, next < time ? next : time);
 	}
 	return cluster_failure(&run->cluster) == NULL;
+}
+
+/* Waits, if need be, until nobody is coming any more. */
+static bool run_until_calm(struct run *run)
+{
+	const struct phases *phases = run->phases;
+	if (!run_until(run, phases->calm_from_ns))
+		return false;
+	while (run->churn != NULL && run->late_ns < phases->patience_ns &&
+	       churn_done_ns(run->churn) > sim_now(run->sim) - NEW_NS) {
+		run->late_ns += 10 * NS_PER_MS;
+		if (!run_until(run, phases->calm_from_ns + run->late_ns))
+			return false;
+	}
+	return true;
 }
 
 static void live(struct run *run)
@@ -237,14 +280,14 @@ static void live(struct run *run)
 		churn_end(run->churn);
 	if (run->disaster != NULL)
 		disaster_end(run->disaster);
-	if (!run_until(run, run->phases->calm_from_ns))
+	if (!run_until_calm(run))
 		return;
 	run->leaders_before_calm = rules_counters(run->cluster.rules)->leaders;
-	if (!run_until(run, run->phases->calm_to_ns))
+	if (!run_until(run, run->phases->calm_to_ns + run->late_ns))
 		return;
 	clients_stop(run->clients);
 	clients_probe(run->clients);
-	run_until(run, run->phases->end_ns);
+	run_until(run, run->phases->end_ns + run->late_ns);
 }
 
 /* What was seen, when nothing was wrong by itself. */
@@ -258,8 +301,8 @@ static void judge(struct run *run, char *failure, size_t size)
 		history_judge(run->history, failure, size);
 	if (failure[0] != '\0')
 		return;
-	uint64_t from_ns = run->phases->calm_from_ns;
-	uint64_t to_ns = run->phases->calm_to_ns;
+	uint64_t from_ns = run->phases->calm_from_ns + run->late_ns;
+	uint64_t to_ns = run->phases->calm_to_ns + run->late_ns;
 	uint64_t done = history_all_done(run->history, from_ns, to_ns, failure, size);
 	if (failure[0] == '\0' && done * NS_PER_S < CALM_RATE_MIN * (to_ns - from_ns))
 		snprintf(failure, size, "progress: only %" PRIu64 " operations were done in %" PRIu64 " ms of calm",

@@ -1,8 +1,8 @@
 /*
  * One run of the simulation: a cluster, its clients and its faults, all from one seed; 60 virtual seconds, of which the
  * first 40 have faults. Progress is demanded of the last 20; then everything seen is judged. A short run is 6 seconds,
- * 4 of them with faults, which come, and go, eight times as fast; 9 if members change. Then, in one run of four, a
- * majority is lost for ever: disaster.h.
+ * 4 of them with faults, which come, and go, eight times as fast. If members change, the calm of a short run waits for
+ * those who are yet to become members, up to 3 s; and in one run of four a majority is lost for ever: disaster.h.
  */
 #ifndef IKADA_SIM_RUN_H
 #define IKADA_SIM_RUN_H
@@ -15,11 +15,17 @@
 #include "sim/rules.h"
 #include "sim/sim_env.h"
 
+enum run_profile {
+	RUN_FAULTS,
+	RUN_CHURN, /* Members change, too. */
+	RUN_ALL,   /* The seed decides which. */
+};
+
 struct run_settings {
 	uint64_t seed;
 	uint32_t nodes; /* 0: the seed decides. */
 	bool brief;	/* A short run. */
-	bool churn;	/* Members change. */
+	enum run_profile profile;
 	/* One readable line for each event and log line; NULL: none. */
 	void (*trace)(void *context, const char *text);
 	void *trace_context;

@@ -153,6 +153,8 @@ void sim_disk_set_limit(struct sim_host *host, uint64_t bytes);
 uint64_t sim_disk_used(const struct sim_host *host);
 /* The next write, allocation or sync of any kind fails with EIO. */
 void sim_disk_fail_next(struct sim_host *host);
+/* It does not, after all. */
+void sim_disk_mend(struct sim_host *host);
 /* Flips one bit of a file as it stands; false when there is no such file or byte. */
 bool sim_disk_flip(struct sim_host *host, const char *path, uint64_t offset, unsigned bit);
 /* The current content, for the owner's eyes: valid until the next write to it. NULL when there is no such file. */
@@ -194,8 +196,9 @@ struct sim_net_settings {
 	uint32_t break_ppm;
 	uint64_t break_min_ns, break_max_ns;
 	uint64_t connect_ns;
+	uint64_t reboot_min_ns, reboot_max_ns; /* A machine that lost power resets its connections after so long. */
 };
-/* Defaults: 500000 ppm after 1..10 s; connects after 3 s. */
+/* Defaults: 500000 ppm after 1..10 s; connects after 3 s; 0.2..2 s. */
 struct sim_net_settings *sim_net_settings(struct sim *sim);
 
 void sim_net_cut(struct sim_host *a, struct sim_host *b, bool both_ways); /* Else only from a to b. */

@@ -275,6 +275,11 @@ void sim_disk_fail_next(struct sim_host *host)
 	host->disk.fail_next = true;
 }
 
+void sim_disk_mend(struct sim_host *host)
+{
+	host->disk.fail_next = false;
+}
+
 int sim_file_open(struct env *env, const char *path, enum env_open how, struct env_file **file)
 {
 	struct sim_host *host = (struct sim_host *)(void *)env;

@@ -49,6 +49,8 @@ struct sim *sim_create(uint64_t seed)
 		.break_min_ns = 1000000000,
 		.break_max_ns = 10000000000,
 		.connect_ns = 3000000000,
+		.reboot_min_ns = 200000000,
+		.reboot_max_ns = 2000000000,
 	};
 	sim->link_default = (struct sim_link){
 		.delay_min_ns = 100000,

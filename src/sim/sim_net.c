@@ -18,9 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define REBOOT_MIN_NS ((uint64_t)200000000)
-#define REBOOT_MAX_NS ((uint64_t)2000000000)
-
 /* ---- Links ---- */
 
 uint64_t sim_delay(struct sim_host *from, const struct sim_host *to, size_t size)
@@ -224,7 +221,7 @@ static void end_of_host(struct env_stream *stream, enum sim_crash how)
 	if (connected && how != SIM_POWER_SILENT) {
 		uint64_t time = sim->now;
 		if (how == SIM_POWER)
-			time += rng_range(&host->rng_net, REBOOT_MIN_NS, REBOOT_MAX_NS);
+			time += rng_range(&host->rng_net, sim->net.reboot_min_ns, sim->net.reboot_max_ns);
 		stream->reset_sent = true;
 		sim_stream_send(stream, CHUNK_END, -ECONNRESET, time);
 	}

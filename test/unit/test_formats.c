@@ -115,6 +115,13 @@ static void test_command(void **state)
 	struct buf command = fresh(&mem);
 	put_command(&command);
 	doc_shows("command", buf_at(&command), buf_size(&command));
+	struct buf several;
+	buf_init(&several, &mem);
+	machine_begin(&several);
+	put_command(&several);
+	put_command(&several);
+	struct slice entry = machine_end(&several, 2);
+	doc_shows("commands", entry.bytes, entry.size);
 	const struct block *block = doc_block("command");
 	struct buf reply;
 	buf_init(&reply, &mem);
@@ -124,8 +131,13 @@ static void test_command(void **state)
 	struct slice value;
 	assert_true(keyspace_get(&machine->keyspace, (struct slice){(const uint8_t *)"a", 1}, &value));
 	assert_int_equal(value.size, 1);
+	block = doc_block("commands");
+	buf_cut(&reply, 0);
+	assert_int_equal(machine_apply(machine, block->bytes, block->size, RESP_2, &reply), MACHINE_DONE);
+	assert_memory_equal(buf_at(&reply), "+OK\r\n+OK\r\n", 10);
 	machine_destroy(machine);
 	buf_free(&reply);
+	buf_free(&several);
 	buf_free(&command);
 	assert_int_equal(mem.bytes, 0);
 }
@@ -734,7 +746,7 @@ static void test_tables(void **state)
 		VALUE(WIRE_BODY_BYTES_MAX),	VALUE(WIRE_STRANGER_BYTES),	 VALUE(WIRE_RUNS_MAX),
 		VALUE(WIRE_DIGESTS_MAX),	VALUE(WIRE_CHUNK_BYTES_MAX),	 VALUE(WIRE_ADDRESS_BYTES),
 		VALUE(KEY_BYTES_MAX),		VALUE(RESP_BULK_BYTES_MAX),	 VALUE(RESP_REQUEST_BYTES_MAX),
-		VALUE(RESP_ARGS_MAX),		VALUE(COMMAND_REPLY_BYTES_MAX)};
+		VALUE(RESP_ARGS_MAX),		VALUE(MACHINE_TOGETHER_MAX),	 VALUE(COMMAND_REPLY_BYTES_MAX)};
 	NUMBERS("### Kinds of entries", entries);
 	NUMBERS("### Kinds of batches", batches);
 	NUMBERS("### Kinds of records", records);

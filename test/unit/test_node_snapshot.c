@@ -125,6 +125,35 @@ static void test_taken_and_compacted(void **state)
 	end_world(w);
 }
 
+/* A large state is not written in one go: the processor and the disk are wanted by writes, too. */
+static void test_taken_at_a_pace(void **state)
+{
+	(void)state;
+	struct world *w = make_world(1, 1);
+	struct member *m = &w->members[0];
+	m->segment_bytes = 8 * 1024 * 1024; /* A piece is 32 KiB. */
+	m->snapshot_log_bytes = 64 * 1024 * 1024;
+	start(m);
+	await_leader(w);
+	write_many(m, 20000);
+	assert_int_equal(w->steps[NODE_SNAPSHOT_HELD], 0);
+	m->node->snapshots.wanted = true;
+	struct call *call = submit(m, false);
+	while (!m->holding)
+		run(w, MS / 10);
+	uint64_t from = sim_now(w->sim);
+	while (m->holding) {
+		assert_in_range(8 * m->saved, 0, 64 * 1024 + (sim_now(w->sim) - from) / 30);
+		assert_in_range(sim_now(w->sim) - from, 0, 50 * MS);
+		run(w, MS / 10);
+	}
+	assert_int_equal(m->saved, m->held);
+	expect(call, IKADA_DONE);
+	run(w, 50 * MS);
+	assert_int_equal(w->steps[NODE_SNAPSHOT_PUBLISHED], 1);
+	end_world(w);
+}
+
 /* An entry larger than what a snapshot waits for, values larger than a piece: sizes are not special. */
 static void test_large_entries(void **state)
 {
@@ -642,6 +671,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_taken_and_compacted),
+		cmocka_unit_test(test_taken_at_a_pace),
 		cmocka_unit_test(test_large_entries),
 		cmocka_unit_test(test_damaged_newest),
 		cmocka_unit_test(test_each_damage_at_start),

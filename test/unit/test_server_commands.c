@@ -569,11 +569,103 @@ static void test_malformed_entries(void **state)
 	check_reply(w, "unchanged", "$5\r\nvalue\r\n");
 }
 
+/* ---- Several in one entry ---- */
+
+static struct slice encode_several(struct world *w, const char *const keys[], uint32_t count)
+{
+	clear(&w->encoded);
+	machine_begin(&w->encoded);
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t bytes[64] = "incr";
+		const struct span spans[] = {{0, 4}, {4, (uint32_t)strlen(keys[i])}};
+		memcpy(bytes + 4, keys[i], strlen(keys[i]));
+		const struct request request = {bytes, spans, 2};
+		size_t before = buf_size(&w->encoded);
+		machine_encode(&w->encoded, command_find(request_arg(&request, 0)), &request);
+		assert_int_equal(buf_size(&w->encoded) - before, machine_bytes(&request));
+	}
+	return machine_end(&w->encoded, count);
+}
+
+static void test_several(void **state)
+{
+	struct world *w = *state;
+	static const char *const keys[] = {"a", "b", "a", "a"};
+	struct slice entry = encode_several(w, keys, 4);
+	clear(&w->reply);
+	assert_int_equal(machine_apply(w->machine, entry.bytes, entry.size, RESP_2, &w->reply), MACHINE_DONE);
+	check_reply(w, "several", ":1\r\n:1\r\n:2\r\n:3\r\n");
+	assert_int_equal(machine_apply(w->machine, entry.bytes, entry.size, RESP_2, NULL), MACHINE_DONE);
+	entry = encode_several(w, keys, 1);
+	assert_int_equal(entry.bytes[0], MACHINE_FORMAT);
+	assert_int_equal(machine_encoded_bytes(entry.bytes, entry.size), entry.size);
+	clear(&w->reply);
+	assert_int_equal(machine_apply(w->machine, entry.bytes, entry.size, RESP_2, &w->reply), MACHINE_DONE);
+	check_reply(w, "one", ":7\r\n");
+}
+
+/* As many as there may be: more than are sought ahead at a time. */
+static void test_several_max(void **state)
+{
+	struct world *w = *state;
+	static char names[MACHINE_TOGETHER_MAX + 1][8];
+	const char *keys[MACHINE_TOGETHER_MAX + 1];
+	for (uint32_t i = 0; i <= MACHINE_TOGETHER_MAX; i++) {
+		snprintf(names[i], sizeof names[i], "k%u", (unsigned)i);
+		keys[i] = names[i];
+	}
+	struct slice entry = encode_several(w, keys, MACHINE_TOGETHER_MAX);
+	for (int round = 0; round < 2; round++)
+		assert_int_equal(machine_apply(w->machine, entry.bytes, entry.size, RESP_2, NULL), MACHINE_DONE);
+	run_line(w, "GET k63");
+	check_reply(w, "the last", "$1\r\n2\r\n");
+	entry = encode_several(w, keys, MACHINE_TOGETHER_MAX + 1);
+	clear(&w->reply);
+	assert_int_equal(machine_apply(w->machine, entry.bytes, entry.size, RESP_2, &w->reply), MACHINE_MALFORMED);
+	check_reply(w, "too many", malformed);
+}
+
+/* The whole entry is malformed, and nothing of it is done; what fits and is wrong is answered in its place. */
+static void test_several_malformed(void **state)
+{
+	struct world *w = *state;
+	static const char *const keys[] = {"key", "other", "third"};
+	run_line(w, "SET key 1");
+	struct slice entry = encode_several(w, keys, 3);
+	uint8_t bytes[128];
+	size_t size = entry.size;
+	memcpy(bytes, entry.bytes, size);
+	for (size_t cut = 0; cut < size; cut++)
+		check_malformed(w, bytes, cut);
+	bytes[size] = 0;
+	check_malformed(w, bytes, size + 1);
+	static const struct {
+		size_t at;
+		uint8_t value;
+	} changes[] = {{1, 1}, {2, 1}, {3, 1}, {4, 0}, {4, 2}, {4, 4}, {5, 1}, {7, 0xff}, {12, 2}, {16, 0xff}, {19, 1}};
+	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+		uint8_t kept = bytes[changes[i].at];
+		bytes[changes[i].at] = changes[i].value;
+		check_malformed(w, bytes, size);
+		bytes[changes[i].at] = kept;
+	}
+	bytes[10] = 0; /* No code. */
+	clear(&w->reply);
+	assert_int_equal(machine_apply(w->machine, bytes, size, RESP_2, &w->reply), MACHINE_DONE);
+	check_reply(w, "no code", "-ERR the entry is no command\r\n:1\r\n:1\r\n");
+	bytes[10] = COMMAND_INCR;
+	bytes[8] = MACHINE_SEVERAL; /* Not in each other. */
+	assert_int_equal(machine_apply(w->machine, bytes, size, RESP_2, &w->reply), MACHINE_NEWER);
+	bytes[8] = MACHINE_FORMAT;
+	bytes[10] = COMMAND_CODES;
+	assert_int_equal(machine_apply(w->machine, bytes, size, RESP_2, &w->reply), MACHINE_NEWER);
+}
+
 /* What a newer program wrote is never taken for nothing. */
 static void test_newer_entries(void **state)
 {
 	struct world *w = *state;
-	static const uint8_t format[] = {2, 7, 2, 0, 9, 9, 9, 9};
+	static const uint8_t format[] = {3, 7, 2, 0, 9, 9, 9, 9};
 	static const uint8_t code[] = {1, 0, COMMAND_CODES, 0, 1, 0, 0, 0, 2, 0, 0, 0, 'a', 'b'};
 	assert_int_equal(machine_apply(w->machine, format, sizeof format, RESP_2, &w->reply), MACHINE_NEWER);
 	assert_int_equal(machine_apply(w->machine, code, sizeof code, RESP_2, NULL), MACHINE_NEWER);
@@ -641,7 +733,7 @@ static void test_random_bytes(void **state)
 	struct world *w = *state;
 	uint64_t x = 1;
 	for (int round = 0; round < 200000; round++) {
-		uint8_t *bytes = malloc(40);
+		uint8_t *several = malloc(48), *bytes = several + 8;
 		for (int i = 0; i < 40; i++) {
 			x = x * 6364136223846793005u + 1442695040888963407u;
 			bytes[i] = (uint8_t)(x >> 60);
@@ -663,7 +755,13 @@ static void test_random_bytes(void **state)
 		assert_int_equal(buf_size(&w->reply) == 0, result == MACHINE_NEWER);
 		clear(&w->reply);
 		machine_query(w->machine, bytes, 40, RESP_2, &w->reply);
-		free(bytes);
+		const uint8_t header[8] = {MACHINE_SEVERAL, 0, 0, 0, (uint8_t)(1 + (x >> 62))};
+		memcpy(several, header, sizeof header);
+		machine_expect(w->machine, &(struct slice){several, 48}, 1);
+		clear(&w->reply);
+		result = machine_apply(w->machine, several, 8 + size, w->protocol, &w->reply);
+		assert_int_equal(machine_apply(w->silent, several, 8 + size, RESP_2, NULL), result);
+		free(several);
 	}
 	struct store_cursor a, b;
 	struct store_slice key_a, value_a, key_b, value_b;
@@ -763,6 +861,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_long_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_read_in_log, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_malformed_entries, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_several, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_several_max, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_several_malformed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_newer_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wrong_entries, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hostile_reads, setup, teardown),

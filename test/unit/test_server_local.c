@@ -302,13 +302,13 @@ static void test_kill_other(void **state)
 	(void)state;
 	connect_stream(&world->other);
 	world->other.events->received(world->other.context, (const uint8_t *)requests, sizeof requests - 1);
-	expect_asked(0, 3);
+	expect_asked(0, 2);
 	send_text("CLIENT KILL ID 2\r\nCLIENT KILL ID 2\r\n");
 	expect(":1\r\n:0\r\n");
 	assert_false(world->other.closed);
 	world->other.events->received(world->other.context, (const uint8_t *)requests, sizeof requests - 1);
 	finish(0);
-	expect_asked(0, 2);
+	expect_asked(0, 1);
 	end_turn();
 	assert_true(world->other.closed && !world->other.flushed);
 	expect_asked(0, 0);
