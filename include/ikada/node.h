@@ -90,10 +90,10 @@ struct ikada_node_settings {
 	const char *cluster; /* "1=HOST:PORT,2=HOST:PORT,..." : members and the addresses they listen on for peers. */
 	const char *client_address; /* Told to the peers, for status and redirects; not used here. */
 	const char *data_dir;	    /* Made if missing. */
-	uint64_t heartbeat_ns;	  /* 0: 100 ms, or half of election_min_ns if that is less. */
-	uint64_t election_min_ns; /* 0: 250 ms. */
-	uint64_t election_max_ns; /* 0: twice election_min_ns. */
-	uint64_t hint_delay_ns;	  /* 0: 5 ms, after the leader's connection was lost. */
+	uint64_t heartbeat_ns;	    /* 0: 100 ms, or half of election_min_ns if that is less. */
+	uint64_t election_min_ns;   /* 0: 250 ms. */
+	uint64_t election_max_ns;   /* 0: twice election_min_ns. */
+	uint64_t hint_delay_ns;	    /* 0: 5 ms, after the leader's connection was lost. */
 
 	uint64_t request_deadline_ns; /* 0: 5 s. */
 	uint64_t segment_bytes;	      /* 0: 64 MiB. */
