@@ -7,6 +7,7 @@
  * A member that hears a leader refuses to depose it: pre-votes and votes are refused, and the higher term of a vote
  * request ignored, while a leader was heard within the shortest election timeout. A lost connection ends that at once,
  * and starts a pre-vote after a delay that grows with the member's rank, so that the survivors do not all ask together.
+ * Candidates of one term, who may have split the votes, ask again soon, and do not wait for another timeout.
  *
  * A leader that hands over asks one member to campaign at once (dissertation, 3.10): no pre-vote, no loyalty to the
  * leader. Who may be elected is decided by the candidate's configuration alone: whoever is asked answers, learners too,
@@ -187,15 +188,34 @@ static bool up_to_date(const struct ikada_raft *raft, const struct ikada_message
 void election_prevote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
 	struct ikada_message *reply = raft_message(raft, effects, IKADA_PREVOTE_REPLY, m->from, m->from_incarnation);
-	reply->granted = m->term > raft->term && !hears_leader(raft) && up_to_date(raft, m);
+	bool welcome = m->term > raft->term && !hears_leader(raft);
+	reply->granted = welcome && up_to_date(raft, m);
 	if (reply->granted) {
 		reply->term = m->term;
 		reply->after = 0;
+	} else if (welcome) {
+		/* It has lost its leader, too, and will grant now what it may have refused before. */
+		raft->ask_ns = raft->awake_ns;
 	}
+}
+
+/*
+ * A candidate of this term meets another: neither may win. It will ask again when the votes that are under way have had
+ * the time to come, as long as this campaign has taken so far, and some more by chance, for the other does the same.
+ * First for pre-votes, which disturb nobody.
+ */
+static void meet_rival(struct ikada_raft *raft)
+{
+	uint64_t wait = raft->awake_ns - (raft->election_ns - raft->timeout_ns) + raft->settings.hint_delay_ns;
+	uint64_t again = raft->awake_ns + wait + rng_between(&raft->rng, 0, 2 * wait);
+	if (again < raft->election_ns)
+		raft->election_ns = again;
 }
 
 void election_vote(struct ikada_raft *raft, const struct ikada_message *m, struct ikada_effects *effects)
 {
+	if (m->term == raft->term && raft->role == IKADA_CANDIDATE)
+		meet_rival(raft);
 	if (m->term > raft->term) {
 		/* The leader itself wants it; but of who has gone, no such word is taken. */
 		bool wanted = m->transfer && members_slot(raft, m->from, m->from_incarnation) < IKADA_MEMBERS_MAX;
@@ -235,8 +255,7 @@ void election_vote_reply(struct ikada_raft *raft, const struct ikada_message *m,
 	if (raft->role != IKADA_CANDIDATE || slot == IKADA_MEMBERS_MAX)
 		return;
 	if (!m->granted) {
-		raft->refused |=
-			1u << slot; /* Its vote of this term is spent, or its log has more: no need to ask again. */
+		raft->refused |= 1u << slot; /* Its vote is spent, or its log has more: no need to ask again. */
 		return;
 	}
 	raft->votes |= (1u << slot) & ~raft->forgot;
