@@ -517,7 +517,7 @@ uint64_t snapshots_newest(const struct ikada_node *node); /* Its index; 0 none. 
 void snapshots_add(struct ikada_node *node, struct snapshot which);
 void snapshots_drop(struct ikada_node *node, struct snapshot which);
 void snapshots_keep_only(struct ikada_node *node, struct snapshot which);
-/* The newest that goes no further than the entry `index`, or else the oldest; newer ones are removed. */
+/* The newest that goes no further than the entry `index`, or else the oldest that the log reaches back to; newer go. */
 struct snapshot snapshots_up_to(struct ikada_node *node, uint64_t index);
 
 /* restore.c */

@@ -92,9 +92,12 @@ void snapshots_keep_only(struct ikada_node *node, struct snapshot which)
 struct snapshot snapshots_up_to(struct ikada_node *node, uint64_t index)
 {
 	struct snapshots *s = &node->snapshots;
-	uint32_t keeps = node->cache.base == 0 ? 0 : 1;
-	while (s->count > keeps && s->kept[s->count - 1].index > index)
+	while (s->count > 0 && s->kept[s->count - 1].index > index) {
+		uint64_t before = s->count == 1 ? 0 : s->kept[s->count - 2].index;
+		if (before < node->cache.base)
+			break; /* The log does not reach back to that one. */
 		snapshots_drop(node, s->kept[s->count - 1]);
+	}
 	return s->count == 0 ? (struct snapshot){0, 0} : s->kept[s->count - 1];
 }
 

@@ -488,6 +488,34 @@ static void test_a_flipped_bit_in_snapshots(void **state)
 	}
 }
 
+/*
+ * Its bit flips when it has what it was sent, and its own snapshot of long ago, which its log does not reach back to:
+ * it loads again what it was sent.
+ */
+static void test_a_bit_flips_after_an_install(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		struct world *w = make_cluster_that_takes(550 + seed, 3, 4096);
+		write_many(&w->members[0], 100);
+		run(w, 500 * MS);
+		struct member *behind = fall_behind(w, 600);
+		assert_int_equal(files_of(behind).count, 1);
+		start(behind);
+		run(w, 3 * S);
+		assert_int_equal(files_of(behind).count, 2);
+		corrupt(behind, 3);
+		for (int i = 0; i < 200; i++) {
+			submit(other_than(w, behind), false);
+			run(w, 20 * MS);
+		}
+		assert_int_equal(lines_with(w, "differs from that of a majority"), 1);
+		assert_false(doubted(behind));
+		settle_and_judge(w);
+		end_world(w);
+	}
+}
+
 /* Of two that differ none is right by count: both stop, load again, and go on. */
 static void test_two_that_differ(void **state)
 {
@@ -684,6 +712,7 @@ int main(void)
 		cmocka_unit_test(test_death_at_each_step),
 		cmocka_unit_test(test_a_bit_flips),
 		cmocka_unit_test(test_a_flipped_bit_in_snapshots),
+		cmocka_unit_test(test_a_bit_flips_after_an_install),
 		cmocka_unit_test(test_two_that_differ),
 		cmocka_unit_test(test_no_majority),
 		cmocka_unit_test(test_storms),
