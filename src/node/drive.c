@@ -287,7 +287,7 @@ static void change_base(struct ikada_node *node, const struct ikada_effects *e)
 		cache_reset(&node->cache, e->base_index);
 	if (!e->installed)
 		return;
-	route_covered(node, e->base_index);
+	route_covered(node, e->base_index, e->base_term);
 	restore_begin(node, (struct snapshot){e->base_index, e->base_term});
 }
 

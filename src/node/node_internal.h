@@ -585,11 +585,11 @@ void route_reply(struct peer *peer, const struct wire_forward_reply *reply);
 void route_accepted(struct ikada_node *node, struct op *op, uint64_t index, uint64_t term);
 void route_reads_granted(struct ikada_node *node, uint64_t first_id, uint64_t count, uint64_t index);
 void route_reads_refused(struct ikada_node *node, uint64_t first_id, uint64_t count);
-/* A snapshot covers the entries up to `index`: what became of requests among them is not known. */
-void route_covered(struct ikada_node *node, uint64_t index);
+/* A snapshot covers the entries up to `index` of `term`: what became of requests among them is not known. */
+void route_covered(struct ikada_node *node, uint64_t index, uint64_t term);
 /* Nothing is answered from the own state any more: writes end as unknown, reads go to another. */
 void route_doubted(struct ikada_node *node);
-/* The entry is committed; the op that waits for it, or NULL; ops that lost their index are refused. */
+/* The entry is committed; the op that waits for it, or NULL; ops that never will be are refused. */
 struct op *route_committed(struct ikada_node *node, uint64_t index, uint64_t term);
 bool route_serve(struct ikada_node *node, uint64_t count); /* Granted reads whose index is applied; true: more. */
 

@@ -1,10 +1,10 @@
 /*
  * What clients want: the requests under way on this node, and their outcomes (HOUSE 9).
  *
- * Owns every struct op from its making to its one end. A request ends as done, as refused (it was certainly not
- * executed: it never left this node, or its receiver said so, or an entry of another term is committed at its index),
- * or as unknown. An entry applies whether or not somebody still waits for it. A guest, that is a request of a peer,
- * ends with the connection it came over: nobody can be told any more.
+ * Owns every struct op from its making to its one end. A request ends as done, as refused, or as unknown. Refused: it
+ * was certainly not executed. It never left this node, or its receiver said so, or an entry of another term is
+ * committed at its index, or one of a later term before it. An entry applies whether or not somebody still waits for
+ * it. A guest, that is a request of a peer, ends with the connection it came over: nobody can be told any more.
  *
  * Invariants: an op is in one list of its state, and in node->ages until it is finished; deadlines ascend there
  * because all requests are given the same time; op_bytes is the sum over all ops.

@@ -155,19 +155,32 @@ void route_accepted(struct ikada_node *node, struct op *op, uint64_t index, uint
 		note_placed(node, term, op->seq);
 }
 
-void route_covered(struct ikada_node *node, uint64_t index)
+/* When an entry of a term is committed, none of earlier terms behind it ever will be: terms do not fall in a log. */
+static void refuse_outdated(struct ikada_node *node, uint64_t term)
+{
+	struct list *next;
+	for (struct list *at = node->proposed.next; at != &node->proposed; at = next) {
+		struct op *op = LIST_OF(at, struct op, at);
+		next = at->next;
+		if (op->term < term)
+			requests_finish(node, op, IKADA_NO_LEADER);
+	}
+}
+
+void route_covered(struct ikada_node *node, uint64_t index, uint64_t term)
 {
 	while (!list_empty(&node->proposed)) {
 		struct op *op = LIST_OF(node->proposed.next, struct op, at);
 		if (op->index > index)
-			return;
+			break;
 		requests_finish(node, op, IKADA_UNKNOWN);
 	}
+	refuse_outdated(node, term);
 }
 
 void route_doubted(struct ikada_node *node)
 {
-	route_covered(node, UINT64_MAX);
+	route_covered(node, UINT64_MAX, 0);
 	while (!list_empty(&node->granted))
 		requests_put_back(node, LIST_OF(node->granted.next, struct op, at));
 }
@@ -189,6 +202,8 @@ struct op *route_committed(struct ikada_node *node, uint64_t index, uint64_t ter
 			requests_finish(node, op, IKADA_NO_LEADER);
 		}
 	}
+	if (term > node->applied_term)
+		refuse_outdated(node, term);
 	return found;
 }
 

@@ -252,6 +252,30 @@ static void test_replaced_entry_is_refused(void **state)
 	end_world(w);
 }
 
+/* They reach further than what the next leader has committed, which is nothing but its first entry: refused, too. */
+static void test_entries_behind_a_later_term_are_refused(void **state)
+{
+	(void)state;
+	struct world *w = make_cluster(8, 3);
+	struct member *old = leader(w);
+	for (uint32_t i = 0; i < 3; i++)
+		if (&w->members[i] != old)
+			sim_net_cut(old->host, w->members[i].host, true);
+	struct call *lost[4];
+	for (int i = 0; i < 4; i++) {
+		lost[i] = submit(old, false);
+		run(w, 10 * MS);
+	}
+	run(w, 2 * S);
+	assert_ptr_not_equal(leader(w), old);
+	sim_net_heal_all(w->sim);
+	for (int i = 0; i < 4; i++)
+		expect(lost[i], IKADA_NO_LEADER);
+	run(w, 2 * S);
+	judge(w);
+	end_world(w);
+}
+
 static void test_forgotten(void **state)
 {
 	(void)state;
@@ -739,6 +763,7 @@ int main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_cut_off_leader),
 		cmocka_unit_test(test_replaced_entry_is_refused),
+		cmocka_unit_test(test_entries_behind_a_later_term_are_refused),
 		cmocka_unit_test(test_forgotten),
 		cmocka_unit_test(test_close_under_load),
 		cmocka_unit_test(test_leader_dies),
